@@ -1,0 +1,114 @@
+import { AgentError } from "../errors.js";
+import { errorCode } from "../files.js";
+import type { FileState } from "../model.js";
+import type { FileSystem } from "../system.js";
+
+// O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
+const createFlags = 0o1 | 0o100 | 0o200 | 0o400000;
+
+/**
+ * Puts content (latin1) at path so that a reader sees the old file or the new one, and so does a
+ * machine after a power cut: temporary file in the same directory, fsync, rename, fsync of the
+ * directory. The name begins with a dot: initscripts takes `ifcfg-eth1.tmp` for an interface.
+ */
+export function writeAtomically(
+	fs: FileSystem,
+	path: string,
+	file: Pick<FileState, "content" | "mode"> & { owner?: { uid: number; gid: number } | undefined },
+): void {
+	const { directory, name } = split(path);
+	const temporary = `${directory}/.eni-configure-${name}`;
+	try {
+		refuseOddTarget(fs, path);
+		removeIfThere(fs, temporary);
+		const fd = fs.openSync(temporary, createFlags, 0o600);
+		try {
+			const bytes = Buffer.from(file.content, "latin1");
+			let written = 0;
+			while (written < bytes.length) written += fs.writeSync(fd, bytes, written, bytes.length - written);
+			if (file.owner) fs.fchownSync(fd, file.owner.uid, file.owner.gid);
+			fs.fchmodSync(fd, file.mode);
+			fs.fsyncSync(fd);
+		} finally {
+			fs.closeSync(fd);
+		}
+		fs.renameSync(temporary, path);
+		syncDirectory(fs, directory);
+	} catch (error) {
+		try {
+			removeIfThere(fs, temporary);
+		} catch {
+			// The first error is the one that says what is wrong.
+		}
+		throw asAgentError(error, path, "written");
+	}
+}
+
+/** Removes the file at path for good; none is fine. */
+export function removeFile(fs: FileSystem, path: string): void {
+	try {
+		removeIfThere(fs, path);
+		syncDirectory(fs, split(path).directory);
+	} catch (error) {
+		throw asAgentError(error, path, "removed");
+	}
+}
+
+/** Makes a directory and its parents, as far as they are missing. */
+export function ensureDirectory(fs: FileSystem, path: string, mode: number): void {
+	try {
+		fs.mkdirSync(path, { recursive: true, mode });
+	} catch (error) {
+		throw asAgentError(error, path, "created");
+	}
+}
+
+function refuseOddTarget(fs: FileSystem, path: string): void {
+	let stat: ReturnType<FileSystem["lstatSync"]>;
+	try {
+		stat = fs.lstatSync(path);
+	} catch {
+		return;
+	}
+	if (stat && !stat.isFile()) {
+		const kind = stat.isSymbolicLink() ? "a symbolic link" : stat.isDirectory() ? "a directory" : "no regular file";
+		throw new AgentError("refused", `${path} is ${kind}: expected a regular file or none; move it away`);
+	}
+}
+
+function removeIfThere(fs: FileSystem, path: string): void {
+	try {
+		fs.unlinkSync(path);
+	} catch (error) {
+		if (errorCode(error) !== "ENOENT") throw error;
+	}
+}
+
+function syncDirectory(fs: FileSystem, directory: string): void {
+	const fd = fs.openSync(directory, 0);
+	try {
+		fs.fsyncSync(fd);
+	} finally {
+		fs.closeSync(fd);
+	}
+}
+
+function split(path: string): { directory: string; name: string } {
+	const at = path.lastIndexOf("/");
+	return { directory: path.slice(0, at), name: path.slice(at + 1) };
+}
+
+const explanations: Record<string, string> = {
+	ENOSPC: "no space left on the file system",
+	EDQUOT: "the disk quota is used up",
+	EROFS: "the file system is read-only",
+	EACCES: "permission denied",
+	EPERM: "operation not permitted",
+	ENOENT: "its directory does not exist",
+};
+
+function asAgentError(error: unknown, path: string, what: string): AgentError {
+	if (error instanceof AgentError) return error;
+	const code = errorCode(error) ?? "unknown error";
+	return new AgentError("internal", `${path} cannot be ${what}: ${explanations[code] ?? code}`, error);
+}

@@ -1,0 +1,157 @@
+import { readFile } from "../files.js";
+import type { Backup, Finding, RemoveStep, RunStep, Step, WriteStep } from "../model.js";
+import { sysctlPath } from "../observe/kernel.js";
+import { paths } from "../paths.js";
+import type { System } from "../system.js";
+import { ensureDirectory, removeFile, writeAtomically } from "./atomic.js";
+
+/** What executing steps needs and leaves behind. */
+export interface Execution {
+	system: System;
+	/** Descriptor of the lock; changing children inherit it and hold the lock until they have ended. */
+	lock: number | undefined;
+	/** Go on after a failing `ip` line, as a roll back does: the state decides at the end. */
+	force: boolean;
+	/** Steps done so far, in order: what a roll back has to undo. */
+	done: { step: Step; ms: number }[];
+	backups: Backup[];
+}
+
+type BatchStep = Extract<Step, { kind: "link" | "addr" | "rule" | "route" }>;
+
+// One executor per kind: a kind without one does not compile.
+const executors: { [Kind in Step["kind"]]: (steps: Extract<Step, { kind: Kind }>[], execution: Execution) => Promise<Finding[]> } = {
+	write: each(write),
+	remove: each(remove),
+	sysctl: each(async (step, { system }) => writeSysctl(system, step.key, step.value, step.link)),
+	run: each(runCommand),
+	link: batch,
+	addr: batch,
+	rule: batch,
+	route: batch,
+};
+
+/**
+ * Does the steps in order. Neighbouring kernel steps become one `ip -batch`. A command that fails
+ * is a finding, and the state decides what it is worth; a file that cannot be written throws.
+ */
+export async function execute(steps: Step[], execution: Execution): Promise<Finding[]> {
+	const findings: Finding[] = [];
+	for (const group of groupSteps(steps)) {
+		const start = execution.system.clock.nowMs();
+		// Noted first: a step that failed half-way has to be undone as well.
+		const noted = group.map((step) => ({ step, ms: 0 }));
+		execution.done.push(...noted);
+		const executor = executors[(group[0] as Step).kind] as (steps: Step[], execution: Execution) => Promise<Finding[]>;
+		findings.push(...(await executor(group, execution)));
+		const ms = execution.system.clock.nowMs() - start;
+		for (const entry of noted) entry.ms = ms / noted.length;
+	}
+	return findings;
+}
+
+/** The `ip` batch line of a kernel step. */
+export function batchLine(step: BatchStep): string {
+	switch (step.kind) {
+		case "link":
+			return `link set dev ${step.link} ${step.op}`;
+		case "addr":
+			return `addr ${step.op} ${step.words.join(" ")} dev ${step.link}`;
+		case "rule":
+			return `rule ${step.op} ${step.words.join(" ")}`;
+		case "route":
+			return `route ${step.op} ${step.words.join(" ")}`;
+	}
+}
+
+function isBatch(step: Step): step is BatchStep {
+	return step.kind === "link" || step.kind === "addr" || step.kind === "rule" || step.kind === "route";
+}
+
+function groupSteps(steps: Step[]): Step[][] {
+	const groups: Step[][] = [];
+	for (const step of steps) {
+		const last = groups.at(-1);
+		if (last?.[0] && isBatch(last[0]) && isBatch(step)) last.push(step);
+		else groups.push([step]);
+	}
+	return groups;
+}
+
+function each<S extends Step>(run: (step: S, execution: Execution) => Promise<Finding[]>) {
+	return async (steps: S[], execution: Execution): Promise<Finding[]> => {
+		const findings: Finding[] = [];
+		for (const step of steps) findings.push(...(await run(step, execution)));
+		return findings;
+	};
+}
+
+async function write(step: WriteStep, execution: Execution): Promise<Finding[]> {
+	if (step.keepCopy && step.before) keepCopy(step.path, step.before, execution);
+	const owner = step.owner ?? step.before;
+	writeAtomically(execution.system.fs, step.path, { content: step.content, mode: step.mode, owner });
+	return [];
+}
+
+async function remove(step: RemoveStep, execution: Execution): Promise<Finding[]> {
+	if (step.keepCopy) keepCopy(step.path, step.before, execution);
+	removeFile(execution.system.fs, step.path);
+	return [];
+}
+
+function keepCopy(path: string, before: { content: string; mode: number; uid: number; gid: number }, { system, backups }: Execution): void {
+	ensureDirectory(system.fs, paths.backups, 0o700);
+	const base = path.split("/").at(-1) ?? "file";
+	let copy = base;
+	for (let number = 2; readFile(system.fs, `${paths.backups}/${copy}`) !== undefined; number += 1) copy = `${base}.${number}`;
+	writeAtomically(system.fs, `${paths.backups}/${copy}`, { content: before.content, mode: before.mode, owner: before });
+	backups.push({ path, copy, mode: before.mode, uid: before.uid, gid: before.gid });
+	system.log("info", `${path} was not ours: a copy is in ${paths.backups}/${copy}`);
+}
+
+/** Sets a sysctl of the running kernel and reads it back. */
+async function writeSysctl(system: System, key: string, value: string, link: string | undefined): Promise<Finding[]> {
+	const { fs } = system;
+	const path = sysctlPath(key);
+	try {
+		const fd = fs.openSync(path, 0o1);
+		try {
+			fs.writeSync(fd, Buffer.from(`${value}\n`));
+		} finally {
+			fs.closeSync(fd);
+		}
+		return [];
+	} catch (error) {
+		return [{ link, kind: "sysctl", want: `${path} = ${value}`, got: `cannot be written: ${(error as { code?: string }).code}` }];
+	}
+}
+
+async function runCommand(step: RunStep, { system, lock }: Execution): Promise<Finding[]> {
+	const want = `${step.argv.join(" ")} succeeds`;
+	const limit = system.clock.nowMs() + step.timeoutMs;
+	for (;;) {
+		const result = await system.run(step.argv, { timeoutMs: step.timeoutMs, inherit: lock === undefined ? [] : [lock] });
+		if (result.exitCode !== 0) {
+			const said = (result.stderr.trim() || result.stdout.trim()).split("\n").at(-1);
+			return [{ link: step.link, kind: "command", want, got: `exit ${result.exitCode}${said ? `: ${said}` : ""}` }];
+		}
+		if (step.until === undefined || result.stdout.split("\n").includes(step.until)) return [];
+		if (system.clock.nowMs() >= limit) {
+			return [{ link: step.link, kind: "command", want: `${step.argv.join(" ")} shows ${step.until}`, got: `not within ${step.timeoutMs} ms` }];
+		}
+		await system.clock.sleep(50);
+	}
+}
+
+async function batch(steps: BatchStep[], { system, lock, force }: Execution): Promise<Finding[]> {
+	const lines = steps.map(batchLine);
+	const result = await system.run(["ip", "-4", ...(force ? ["-force"] : []), "-batch", "-"], {
+		input: `${lines.join("\n")}\n`,
+		inherit: lock === undefined ? [] : [lock],
+	});
+	if (result.exitCode === 0) return [];
+	// iproute2 stops at the first failing line and names it: `Command failed -:3`.
+	const at = Number(/Command failed -:(\d+)/.exec(result.stderr)?.[1] ?? 1) - 1;
+	const got = result.stderr.trim().split("\n")[0] ?? `exit ${result.exitCode}`;
+	return [{ link: steps[at]?.link, kind: "command", want: `ip ${lines[at]}`, got }];
+}

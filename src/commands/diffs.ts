@@ -1,0 +1,39 @@
+import { createTwoFilesPatch } from "diff";
+import { desire, foreignFiles } from "../desire.js";
+import { mark } from "../marker.js";
+import type { Step } from "../model.js";
+import type { Prepared } from "../reconcile.js";
+import type { Options } from "./options.js";
+
+/** A unified diff of what a file step changes; undefined for other steps. */
+export function diffOfStep(step: Step): string | undefined {
+	if (step.kind === "write") return patch(step.path, step.before?.content, step.content);
+	if (step.kind === "remove") return patch(step.path, step.before.content, undefined);
+	return undefined;
+}
+
+/** What --force would change in the user's files of a held NIC; undefined where files are not the reason. */
+export function diffOfHeld(name: string, { observed, means }: Prepared, options: Options): string | undefined {
+	const forced = desire(observed, { ...options.request, targets: [name], force: true, verb: "configure" }, options.settings);
+	const spec = forced.interfaces[0];
+	if (!spec || forced.overridden.length === 0) return undefined;
+	const files = means.backend.files(spec, means.renderer);
+	return foreignFiles(name, spec.mac, observed)
+		.map((file) => {
+			const ours = files.find(({ path }) => path === file.path);
+			return patch(file.path, file.content, ours && mark(ours.body));
+		})
+		.join("\n");
+}
+
+function patch(path: string, before: string | undefined, after: string | undefined): string {
+	const text = createTwoFilesPatch(before === undefined ? "/dev/null" : path, after === undefined ? "/dev/null" : path, readable(before), readable(after));
+	return text.replace(/^=+\n/, "");
+}
+
+// Files are kept as latin1; a terminal wants UTF-8, and nothing that could steer it.
+function readable(content: string | undefined): string {
+	const text = Buffer.from(content ?? "", "latin1").toString("utf8");
+	// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+	return text.replace(/[\x00-\x08\x0b-\x1f\x7f]/g, "?");
+}

@@ -1,0 +1,81 @@
+import { AgentError } from "./errors.js";
+import type { FileState } from "./model.js";
+import type { FileSystem } from "./system.js";
+
+// O_RDONLY | O_NONBLOCK: a FIFO somebody put in the way must not hang the agent.
+const readFlags = 0o4000;
+
+/** The `code` of a file-system error, such as ENOENT. */
+export function errorCode(error: unknown): string | undefined {
+	return (error as { code?: string } | undefined)?.code;
+}
+
+/**
+ * Reads at most `limit` bytes as latin1, so that every byte survives a round trip.
+ * Undefined when there is no such file; throws an AgentError when it is larger or no regular file.
+ */
+export function readFile(fs: FileSystem, path: string, limit = 1024 * 1024): FileState | undefined {
+	let fd: number;
+	try {
+		fd = fs.openSync(path, readFlags);
+	} catch (error) {
+		if (errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR") return undefined;
+		throw new AgentError("refused", `${path} cannot be read: ${errorCode(error)}`, error);
+	}
+	try {
+		const stat = fs.fstatSync(fd);
+		if (!stat.isFile()) throw new AgentError("refused", `${path} is not a regular file: move it away`);
+		// Files in /proc say they are empty, so the size is no guide but for the first buffer.
+		let buffer = Buffer.alloc(Math.max(stat.size, 4096) < limit ? Math.max(stat.size, 4096) + 1 : limit + 1);
+		let size = 0;
+		for (;;) {
+			const count = fs.readSync(fd, buffer, size, buffer.length - size, null);
+			if (count === 0) break;
+			size += count;
+			if (size > limit) throw new AgentError("refused", `${path} is larger than the ${limit} bytes such a file may have`);
+			if (size === buffer.length) buffer = Buffer.concat([buffer, Buffer.alloc(Math.min(buffer.length, limit + 1 - size))]);
+		}
+		return {
+			content: buffer.toString("latin1", 0, size),
+			mode: stat.mode & 0o7777,
+			uid: stat.uid,
+			gid: stat.gid,
+		};
+	} finally {
+		fs.closeSync(fd);
+	}
+}
+
+/** A small kernel file (/sys, /proc) without its final newline; undefined when it cannot be read. */
+export function readValue(fs: FileSystem, path: string): string | undefined {
+	let fd: number | undefined;
+	try {
+		fd = fs.openSync(path, readFlags);
+		const buffer = Buffer.alloc(4096);
+		const count = fs.readSync(fd, buffer, 0, buffer.length, null);
+		return buffer.toString("latin1", 0, count).replace(/\n$/, "");
+	} catch {
+		return undefined;
+	} finally {
+		if (fd !== undefined) fs.closeSync(fd);
+	}
+}
+
+/** Names in a directory, sorted; empty when there is no such directory. */
+export function listDirectory(fs: FileSystem, path: string): string[] {
+	try {
+		return (fs.readdirSync(path) as string[]).sort();
+	} catch {
+		return [];
+	}
+}
+
+/** Whether something exists at path. */
+export function exists(fs: FileSystem, path: string): boolean {
+	try {
+		fs.lstatSync(path);
+		return true;
+	} catch {
+		return false;
+	}
+}

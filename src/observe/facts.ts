@@ -1,0 +1,56 @@
+import { exists, listDirectory, readFile, readValue } from "../files.js";
+import type { HostFacts } from "../model.js";
+import type { FileSystem } from "../system.js";
+
+/** What decides about the backend, from /etc, /run and /proc, without starting a process. */
+export function observeFacts(fs: FileSystem): HostFacts {
+	const release = parseOsRelease(readValue(fs, "/etc/os-release") ?? "");
+	return {
+		osId: release.ID ?? "unknown",
+		osVersion: release.VERSION_ID ?? "",
+		osName: release.PRETTY_NAME ?? release.ID ?? "an unknown system",
+		networkScripts: exists(fs, "/etc/sysconfig/network-scripts/ifup-eth"),
+		networkServiceEnabled: isNetworkServiceEnabled(fs),
+		networkManagerRunning: exists(fs, "/run/NetworkManager") && isRunning(fs, "NetworkManager"),
+		systemdRunning: exists(fs, "/run/systemd/system"),
+		tkeCni: findTkeCni(fs),
+	};
+}
+
+/** KEY=value pairs of an os-release file, quotes taken off. */
+export function parseOsRelease(text: string): Record<string, string> {
+	const values: Record<string, string> = {};
+	for (const line of text.split("\n")) {
+		const match = /^([A-Z_]+)=(["']?)(.*)\2$/.exec(line.trim());
+		if (match?.[1]) values[match[1]] = match[3] ?? "";
+	}
+	return values;
+}
+
+// network is a SysV script on CentOS 7: chkconfig leaves S10network in the run level's directory.
+function isNetworkServiceEnabled(fs: FileSystem): boolean {
+	return ["/etc/rc3.d", "/etc/rc.d/rc3.d"].some((directory) =>
+		listDirectory(fs, directory).some((name) => /^S\d\dnetwork$/.test(name)),
+	);
+}
+
+function isRunning(fs: FileSystem, name: string): boolean {
+	return listDirectory(fs, "/proc").some(
+		(pid) => /^\d+$/.test(pid) && readValue(fs, `/proc/${pid}/comm`) === name,
+	);
+}
+
+// The container service's own network plugins (tke-route-eni, tke-bridge and others).
+function findTkeCni(fs: FileSystem): string | undefined {
+	const directory = "/etc/cni/net.d";
+	for (const name of listDirectory(fs, directory)) {
+		try {
+			const text = readFile(fs, `${directory}/${name}`, 64 * 1024)?.content ?? "";
+			const match = /"type"\s*:\s*"(tke-[\w-]+)"/.exec(text);
+			if (match) return match[1];
+		} catch {
+			// A file that cannot be read names no plugin.
+		}
+	}
+	return undefined;
+}

@@ -1,0 +1,62 @@
+import { defaultRoutes } from "../desire/candidate.js";
+import { readFile } from "../files.js";
+import type { KernelState, Link } from "../model.js";
+import { paths } from "../paths.js";
+import type { System } from "../system.js";
+import { isResolved, parseRouteGet } from "./parse-ip.js";
+
+/** What works on the primary: a secondary must not cost any of it. */
+export interface Health {
+	link: string;
+	addresses: string[];
+	gateway: string | undefined;
+	/** The link the kernel would use for the primary's gateway. */
+	gatewayLink: string | undefined;
+	hasNeighbour: boolean;
+}
+
+/** Looks at the primary: its addresses, the link its gateway resolves to, the gateway's neighbour entry. */
+export async function observeHealth(
+	system: System,
+	kernel: KernelState,
+	primary: Link | undefined,
+	before: Health | undefined,
+	neighbourLimitMs: number,
+): Promise<Health | undefined> {
+	const link = kernel.links.find((one) => one.name === primary?.name);
+	if (!link) return undefined;
+	const own = defaultRoutes(kernel.routes).find((route) => route.devs.includes(link.name));
+	const gateway = before?.gateway ?? own?.via;
+	const addresses = link.addresses.filter(({ family }) => family === 4).map(({ ip, prefix }) => `${ip}/${prefix}`);
+	const first = addresses[0]?.split("/")[0];
+	if (!gateway || !first) return { link: link.name, addresses, gateway, gatewayLink: undefined, hasNeighbour: false };
+	const [route, hasNeighbour] = await Promise.all([
+		system.run(["ip", "-o", "-4", "route", "get", gateway]),
+		// What did not answer before need not answer afterwards.
+		before && !before.hasNeighbour ? false : resolvesNeighbour(system, { link: link.name, from: first, to: gateway }, neighbourLimitMs),
+	]);
+	return { link: link.name, addresses, gateway, gatewayLink: parseRouteGet(route.stdout), hasNeighbour };
+}
+
+/**
+ * Whether the gateway answers ARP on a link: a datagram from the link's own address makes the
+ * kernel ask, then /proc/net/arp tells (after a good ifup there is no entry until something is
+ * sent). STALE is as good as REACHABLE: unasked for a while is not gone.
+ */
+export async function resolvesNeighbour(system: System, hop: { link: string; from: string; to: string }, limitMs: number): Promise<boolean> {
+	const { clock } = system;
+	const limit = clock.nowMs() + limitMs;
+	let nextNudge = 0;
+	let pauseMs = 2;
+	for (;;) {
+		if (clock.nowMs() >= nextNudge) {
+			await system.nudge(hop.from, hop.to);
+			// The kernel asks three times a second apart before it gives up; then it needs a new reason.
+			nextNudge = clock.nowMs() + 1000;
+		}
+		if (isResolved(readFile(system.fs, paths.arp)?.content ?? "", hop.to, hop.link)) return true;
+		if (clock.nowMs() >= limit) return false;
+		await clock.sleep(pauseMs);
+		pauseMs = Math.min(pauseMs * 2, 50);
+	}
+}

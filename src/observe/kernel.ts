@@ -1,0 +1,78 @@
+import { AgentError } from "../errors.js";
+import { listDirectory, readValue } from "../files.js";
+import type { KernelState } from "../model.js";
+import { paths } from "../paths.js";
+import type { FileSystem, System } from "../system.js";
+import { observeLinks } from "./links.js";
+import { builtinTables, parseAddresses, parseRoutes, parseRules, parseTableNames } from "./parse-ip.js";
+
+const perLinkKeys = ["rp_filter", "arp_ignore", "promote_secondaries"];
+
+/**
+ * The kernel's state: links from /sys, then one `ip` per kind for the whole machine, side by side.
+ * No `-j`: iproute2 3.10 and 4.11 (CentOS 7) do not know it.
+ */
+export async function observeKernel(system: System): Promise<KernelState> {
+	const { fs } = system;
+	const tables = tableNames(fs);
+	const [addresses, rules, routes] = await Promise.all([
+		read(system, ["ip", "-o", "addr", "show"]),
+		read(system, ["ip", "-o", "-4", "rule", "show"]),
+		read(system, ["ip", "-o", "-4", "route", "show", "table", "all"]),
+	]);
+	const byLink = parseAddresses(addresses);
+	const links = observeLinks(fs).map((link) => {
+		const own = byLink[link.name] ?? [];
+		const leased = own.some((address) => address.family === 4 && address.dynamic);
+		return { ...link, dhcp: link.dhcp || leased, addresses: own };
+	});
+	const names = ["all", "default", ...links.map((link) => link.name)];
+	const sysctls: Record<string, string> = {};
+	for (const key of ["ip_forward", ...names.flatMap((name) => perLinkKeys.map((leaf) => sysctlKey(name, leaf)))]) {
+		const value = readValue(fs, sysctlPath(key));
+		if (value !== undefined) sysctls[key] = value;
+	}
+	return {
+		links,
+		rules: parseRules(rules, tables),
+		// The local table is the kernel's own bookkeeping.
+		routes: parseRoutes(routes, tables).filter((route) => route.table !== builtinTables.local),
+		sysctls,
+	};
+}
+
+/** The key of a per-link IPv4 sysctl as KernelState.sysctls has it: `conf/eth1/rp_filter`. */
+export function sysctlKey(link: string, leaf: string): string {
+	// Slashes inside, so that a name with a dot in it (eth1.100) stays one part.
+	return `conf/${link}/${leaf}`;
+}
+
+/** Where the running kernel keeps a sysctl of KernelState. */
+export function sysctlPath(key: string): string {
+	return `${paths.procSysIpv4}/${key}`;
+}
+
+const tableFiles = ["/usr/share/iproute2/rt_tables", "/usr/lib/iproute2/rt_tables", "/etc/iproute2/rt_tables"];
+
+/** Names that `ip` may print instead of table numbers. */
+export function tableNames(fs: FileSystem): Record<string, number> {
+	const dropIns = "/etc/iproute2/rt_tables.d";
+	const files = [
+		...tableFiles,
+		...listDirectory(fs, dropIns)
+			.filter((name) => name.endsWith(".conf"))
+			.map((name) => `${dropIns}/${name}`),
+	];
+	return Object.assign({}, ...files.map((file) => parseTableNames(readValue(fs, file) ?? "")));
+}
+
+async function read(system: System, argv: string[]): Promise<string> {
+	const result = await system.run(argv);
+	if (result.exitCode === 127) {
+		throw new AgentError("refused", "`ip` was not found: install iproute2 (on CentOS: yum install iproute)");
+	}
+	if (result.exitCode !== 0) {
+		throw new AgentError("internal", `${argv.join(" ")} failed: ${result.stderr.trim()}`);
+	}
+	return result.stdout;
+}

@@ -1,0 +1,50 @@
+import { exists, listDirectory, readValue } from "../files.js";
+import type { Link } from "../model.js";
+import { paths } from "../paths.js";
+import type { FileSystem } from "../system.js";
+
+/**
+ * Every link of the machine, from /sys/class/net: a freshly plugged NIC is down and has no
+ * address, so neither os.networkInterfaces() nor systeminformation shows it. Addresses and
+ * leases are filled in by observeKernel().
+ */
+export function observeLinks(fs: FileSystem): Link[] {
+	return listDirectory(fs, paths.sysClassNet).flatMap((name) => {
+		const base = `${paths.sysClassNet}/${name}`;
+		const ifindex = readValue(fs, `${base}/ifindex`);
+		// bonding_masters is a file, and a NIC can go away between listing and reading.
+		if (ifindex === undefined) return [];
+		const lowers = listDirectory(fs, base).filter((entry) => entry.startsWith("lower_"));
+		return [
+			{
+				name,
+				mac: (readValue(fs, `${base}/address`) ?? "").toLowerCase(),
+				ifindex: Number(ifindex),
+				up: (Number(readValue(fs, `${base}/flags`) ?? 0) & 1) === 1,
+				operstate: readValue(fs, `${base}/operstate`) ?? "unknown",
+				mtu: Number(readValue(fs, `${base}/mtu`) ?? 0),
+				type: Number(readValue(fs, `${base}/type`) ?? 0),
+				driver: linkTarget(fs, `${base}/device/driver`),
+				devtype: /^DEVTYPE=(.*)$/m.exec(readValue(fs, `${base}/uevent`) ?? "")?.[1],
+				master: linkTarget(fs, `${base}/master`),
+				lowers: lowers.map((entry) => entry.slice("lower_".length)),
+				dhcp: hasDhcpClient(fs, name),
+				addresses: [],
+			},
+		];
+	});
+}
+
+function linkTarget(fs: FileSystem, path: string): string | undefined {
+	try {
+		return String(fs.readlinkSync(path)).split("/").at(-1);
+	} catch {
+		return undefined;
+	}
+}
+
+// CentOS 7's ifup starts `dhclient -pf /var/run/dhclient-ethN.pid`; older leases leave the file behind.
+function hasDhcpClient(fs: FileSystem, name: string): boolean {
+	const pid = readValue(fs, `/run/dhclient-${name}.pid`)?.trim();
+	return pid !== undefined && /^\d+$/.test(pid) && exists(fs, `/proc/${pid}`);
+}

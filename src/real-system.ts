@@ -1,0 +1,145 @@
+import { createSocket } from "node:dgram";
+import * as fs from "node:fs";
+import * as http from "node:http";
+import * as path from "node:path";
+import { execa } from "execa";
+import { messageOf } from "./errors.js";
+import type { HttpResult, LogLevel, RunOptions, RunResult, System } from "./system.js";
+
+// Cap on what a child may print; a full routing table of a busy node stays well below.
+const maxOutputBytes = 32 * 1024 * 1024;
+
+/** The real world: the kernel's files, child processes, HTTP and the monotonic clock. */
+export function realSystem(log: (level: LogLevel, message: string) => void): System {
+	const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
+	return {
+		fs,
+		run,
+		http: (url, limits) => get(agent, url, limits),
+		nudge,
+		clock: {
+			nowMs: () => Number(process.hrtime.bigint() / 1000n) / 1000,
+			sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+			random: Math.random,
+		},
+		log,
+		uid: () => process.getuid?.() ?? -1,
+		templates: path.join(__dirname, "templates"),
+	};
+}
+
+async function run(argv: string[], options: RunOptions = {}): Promise<RunResult> {
+	const [file = "", ...args] = argv;
+	// Not buffered by execa: it would wait for the end of the pipes, and ifup leaves a child
+	// behind (the late ARP update) that holds them open.
+	const child = execa(file, args, {
+		env: {
+			LC_ALL: "C",
+			PATH: `${process.env.PATH ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`,
+		},
+		stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe", ...(options.inherit ?? [])],
+		buffer: false,
+		reject: false,
+		cleanup: false,
+		timeout: options.timeoutMs ?? 30_000,
+		killSignal: "SIGKILL",
+	});
+	const stdout = collect(child.stdout);
+	const stderr = collect(child.stderr);
+	const ended = new Promise<number>((resolve) => {
+		child.once("exit", (code) => resolve(code ?? 128));
+		child.once("error", () => resolve(127));
+	});
+	// A child that ends without reading its input is judged by its exit code, not by the broken pipe.
+	child.stdin?.on("error", () => {});
+	child.stdin?.end(options.input);
+	const result = await child;
+	const exitCode = await ended;
+	const [out, err] = await Promise.all([stdout.text(), stderr.text()]);
+	if (result.timedOut) {
+		return { exitCode: 124, stdout: out, stderr: `${file} did not end within ${options.timeoutMs} ms` };
+	}
+	return { exitCode, stdout: out, stderr: exitCode === 127 && err === "" ? `${file} cannot be started` : err };
+}
+
+function collect(stream: NodeJS.ReadableStream | null): { text: () => Promise<string> } {
+	const chunks: Buffer[] = [];
+	let size = 0;
+	const ended = new Promise<void>((resolve) => {
+		if (!stream) return resolve();
+		stream.on("data", (chunk: Buffer) => {
+			size += chunk.length;
+			if (size <= maxOutputBytes) chunks.push(chunk);
+		});
+		stream.once("end", resolve);
+		stream.once("error", () => resolve());
+	});
+	return {
+		// The process has ended; a pipe that is still open belongs to somebody it left behind.
+		text: async () => {
+			let timer: NodeJS.Timeout | undefined;
+			const grace = new Promise<void>((resolve) => {
+				timer = setTimeout(resolve, 250);
+			});
+			await Promise.race([ended, grace]);
+			clearTimeout(timer);
+			(stream as { destroy?: () => void } | null)?.destroy?.();
+			return Buffer.concat(chunks).toString("utf8");
+		},
+	};
+}
+
+function get(
+	agent: http.Agent,
+	url: string,
+	limits: { timeoutMs: number; maxBytes: number },
+): Promise<HttpResult> {
+	return new Promise((resolve) => {
+		let reused = false;
+		const request = http.get(url, { agent }, (response) => {
+			const chunks: Buffer[] = [];
+			let size = 0;
+			response.on("data", (chunk: Buffer) => {
+				size += chunk.length;
+				if (size > limits.maxBytes) return done({ kind: "too-large" });
+				chunks.push(chunk);
+			});
+			response.on("end", () => {
+				if (!response.complete) return fail(new Error("the body was cut off"));
+				done({ kind: "response", status: response.statusCode ?? 0, body: Buffer.concat(chunks) });
+			});
+			response.on("aborted", () => fail(new Error("the body was cut off")));
+			response.on("error", fail);
+		});
+		// A limit on the whole request: a socket time-out alone would let a drip-fed body go on for ever.
+		const timer = setTimeout(
+			() => fail(new Error(`no complete answer within ${limits.timeoutMs} ms`)),
+			limits.timeoutMs,
+		);
+		request.on("socket", () => {
+			reused = request.reusedSocket;
+		});
+		request.on("error", fail);
+		function fail(error: Error): void {
+			const code = (error as NodeJS.ErrnoException).code;
+			done({ kind: "failed", reason: messageOf(error), reset: reused && (code === "ECONNRESET" || code === "EPIPE") });
+		}
+		function done(result: HttpResult): void {
+			clearTimeout(timer);
+			resolve(result);
+			if (result.kind !== "response") request.destroy();
+		}
+	});
+}
+
+function nudge(from: string, to: string): Promise<void> {
+	return new Promise((resolve) => {
+		const socket = createSocket("udp4");
+		const finish = () => socket.close(() => resolve());
+		socket.once("error", finish);
+		socket.bind({ address: from, port: 0, exclusive: true }, () => {
+			// The discard port: nobody need answer, the neighbour is resolved before it leaves.
+			socket.send("", 9, to, finish);
+		});
+	});
+}

@@ -1,0 +1,100 @@
+import Handlebars from "handlebars";
+import { AgentError } from "./errors.js";
+import { ifcfgProblem, routeProblem, ruleProblem, sysctlProblem } from "./grammar.js";
+import { maskOfPrefix, parseCidr } from "./ipv4.js";
+import type { InterfaceSpec } from "./model.js";
+
+export const templateNames = ["ifcfg", "route", "rule", "sysctl"] as const;
+export type TemplateName = (typeof templateNames)[number];
+
+/** Template texts, and where each came from for error messages. */
+export type Templates = Record<TemplateName, { text: string; origin: string }>;
+
+/** One line of the sysctl.conf block. */
+export interface SysctlSetting {
+	link: string;
+	leaf: string;
+	value: string;
+}
+
+/** Renders text from an InterfaceSpec; knows nothing of files. */
+export interface Renderer {
+	ifcfg(spec: InterfaceSpec): string;
+	route(spec: InterfaceSpec): string;
+	rule(spec: InterfaceSpec): string;
+	sysctl(settings: SysctlSetting[]): string;
+}
+
+/**
+ * A renderer for the given templates. Values are validated before they get here and the result
+ * is checked against the file kind's grammar, whoever wrote the template: an AgentError of kind
+ * `usage` names the template, the line and what was expected.
+ */
+export function createRenderer(templates: Templates): Renderer {
+	const compiled = new Map<TemplateName, Handlebars.TemplateDelegate>();
+	function render(name: TemplateName, data: object, problemOf: (text: string) => string | undefined): string {
+		const { text: source, origin } = templates[name];
+		let template = compiled.get(name);
+		let text: string;
+		try {
+			// noEscape: Handlebars would turn = into &#x3D;. Hence the checks on both sides.
+			template ??= Handlebars.compile(source, { noEscape: true, strict: true });
+			compiled.set(name, template);
+			text = template(data);
+		} catch (error) {
+			throw new AgentError("usage", `template ${origin}: ${(error as Error).message.split("\n")[0]}`, error);
+		}
+		const problem = problemOf(text);
+		if (problem) throw new AgentError("usage", `template ${origin} renders something unfit: ${problem}`);
+		return text;
+	}
+	return {
+		ifcfg: (spec) => {
+			const data = ifcfgData(spec);
+			return render("ifcfg", data, (text) =>
+				ifcfgProblem(text, {
+					DEVICE: data.name,
+					HWADDR: data.hwaddr,
+					ONBOOT: "yes",
+					BOOTPROTO: "none",
+					NM_CONTROLLED: data.nmControlled,
+					IPADDR: data.address,
+					DEFROUTE: "no",
+					...Object.fromEntries(data.further.map(({ index, address }) => [`IPADDR${index}`, address])),
+				}),
+			);
+		},
+		route: (spec) => render("route", routeData(spec), (text) => routeProblem(text, spec.name)),
+		rule: (spec) => render("rule", routeData(spec), ruleProblem),
+		sysctl: (settings) => render("sysctl", { settings }, sysctlProblem),
+	};
+}
+
+function ifcfgData(spec: InterfaceSpec) {
+	const [address = "", ...further] = spec.addresses.map((cidr) => cidr.split("/")[0] ?? "");
+	return {
+		name: spec.name,
+		mac: spec.mac,
+		// Upper case and double quotes: IS30 (CentOS 7.2) greps for HWADDR that way only.
+		hwaddr: spec.mac.toUpperCase(),
+		nmControlled: spec.nmControlled ? "yes" : "no",
+		address,
+		prefix: parseCidr(spec.addresses[0] ?? "")?.prefix ?? 32,
+		netmask: maskOfPrefix(parseCidr(spec.addresses[0] ?? "")?.prefix ?? 32),
+		subnet: spec.subnet,
+		gateway: spec.gateway,
+		// Contiguous from 1: the first gap at index 2 or later ends the list silently.
+		further: further.map((ip, at) => ({ index: at + 1, address: ip })),
+	};
+}
+
+function routeData(spec: InterfaceSpec) {
+	return {
+		name: spec.name,
+		mac: spec.mac,
+		subnet: spec.subnet,
+		gateway: spec.gateway,
+		table: spec.table ?? 0,
+		sources: spec.addresses.map((cidr) => `${cidr.split("/")[0]}/32`),
+	};
+}

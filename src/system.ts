@@ -1,0 +1,62 @@
+import type * as nodeFs from "node:fs";
+
+/** The part of node:fs the agent uses; memfs offers the same. */
+export type FileSystem = Pick<
+	typeof nodeFs,
+	| "openSync"
+	| "readSync"
+	| "writeSync"
+	| "fsyncSync"
+	| "fchmodSync"
+	| "fchownSync"
+	| "closeSync"
+	| "renameSync"
+	| "unlinkSync"
+	| "mkdirSync"
+	| "readdirSync"
+	| "lstatSync"
+	| "readlinkSync"
+	| "fstatSync"
+>;
+
+export interface RunResult {
+	exitCode: number;
+	stdout: string;
+	stderr: string;
+}
+
+export interface RunOptions {
+	input?: string;
+	timeoutMs?: number;
+	/** Descriptors the child inherits as 3, 4 and so on: the lock, so that it outlives the agent. */
+	inherit?: number[];
+}
+
+export type HttpResult =
+	| { kind: "response"; status: number; body: Uint8Array }
+	| { kind: "too-large" }
+	| { kind: "failed"; reason: string; reset: boolean };
+
+export type LogLevel = "error" | "warning" | "info" | "debug";
+
+/** The world, handed in. Tests hand in another one. */
+export interface System {
+	fs: FileSystem;
+	/** Runs a program to its end; a program that cannot be started gives exit code 127. */
+	run(argv: string[], options?: RunOptions): Promise<RunResult>;
+	/** One GET without redirects or proxy; never throws. */
+	http(url: string, limits: { timeoutMs: number; maxBytes: number }): Promise<HttpResult>;
+	/** Sends one empty UDP datagram to port 9 from a local address, so that the neighbour gets resolved. */
+	nudge(from: string, to: string): Promise<void>;
+	clock: {
+		/** Milliseconds that only ever grow. */
+		nowMs(): number;
+		sleep(ms: number): Promise<void>;
+		/** Uniform in [0, 1). */
+		random(): number;
+	};
+	log(level: LogLevel, message: string): void;
+	uid(): number;
+	/** The directory with the templates that came with the agent. */
+	templates: string;
+}
