@@ -1,7 +1,7 @@
 import { defaultRoutes, findPrimary, notCandidate, primaryReason } from "./desire/candidate.js";
 import { isOurRule, linkFilePaths, managedBy, parseIfcfg } from "./desire/managed.js";
 import { chooseTable, demotedMetric, throwPrefixes } from "./desire/routing.js";
-import { isInside, parseCidr, subnetOf } from "./ipv4.js";
+import { compareIps, isInside, parseCidr, subnetOf } from "./ipv4.js";
 import { bodyOf } from "./marker.js";
 import type { Desired, InterfaceSpec, Link, Managed, Note, Observed, Request, Settings, Source, StaticSource, Verdict } from "./model.js";
 
@@ -198,7 +198,8 @@ function keepRecorded(
 	for (const cidr of extra) {
 		notes.push({ link: link.name, text: `${cidr.split("/")[0]} is no longer listed by the metadata service: kept; --prune removes it` });
 	}
-	return { ...found, addresses: [...found.addresses, ...extra] };
+	const [first = "", ...further] = found.addresses;
+	return { ...found, addresses: [first, ...[...further, ...extra].sort((a, b) => compareIps(ipOf(a), ipOf(b)))] };
 }
 
 // Containers come first: an address that is somebody else's in this guest is not ours to configure.

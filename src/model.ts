@@ -343,6 +343,16 @@ export interface Finding {
 	mended?: boolean;
 }
 
+/** What works on the primary: a secondary must not cost any of it. */
+export interface Health {
+	link: string;
+	addresses: string[];
+	gateway: string | undefined;
+	/** The link the kernel would use for the primary's gateway. */
+	gatewayLink: string | undefined;
+	hasNeighbour: boolean;
+}
+
 export type Outcome =
 	| "unchanged"
 	| "applied"

@@ -6,6 +6,7 @@ import { desire } from "./desire.js";
 import { AgentError, exitCodes, messageOf, worstExitCode } from "./errors.js";
 import { readValue } from "./files.js";
 import type { Desired, Finding, Observed, Outcome, Plan, Request, Settings } from "./model.js";
+import { observeFacts } from "./observe/facts.js";
 import { observe } from "./observe/observe.js";
 import { paths } from "./paths.js";
 import { makePlan, type Means, sysctlSettings } from "./plan.js";
@@ -36,9 +37,11 @@ export async function reconcile(system: System, request: Request, settings: Sett
 	const lock = request.dryRun ? undefined : await acquireLock(system, lockTimeoutMs);
 	time("lock");
 	try {
+		const means = chooseMeans(system, settings);
 		const observed = await observe(system, request, settings);
 		time("observe");
-		const prepared = prepare(system, observed, request, settings);
+		const desired = desire(observed, request, settings);
+		const prepared: Prepared = { observed, desired, plan: makePlan(observed, desired, means), means };
 		time("plan");
 		const report = request.dryRun ? planned(prepared) : await carryOut(system, prepared, request, settings, lock?.fd, time);
 		return { ...report, timings, prepared };
@@ -47,14 +50,12 @@ export async function reconcile(system: System, request: Request, settings: Sett
 	}
 }
 
-function prepare(system: System, observed: Observed, request: Request, settings: Settings): Prepared {
-	const { backend, why } = detectBackend(observed.facts, settings.backend);
+// Before anything is asked of the network: a host that is not supported is refused as it is.
+function chooseMeans(system: System, settings: Settings): Means {
+	const { backend, why } = detectBackend(observeFacts(system.fs), settings.backend);
 	system.log("debug", `backend: ${why}`);
 	if (!backend) throw new AgentError("refused", why);
-	const desired = desire(observed, request, settings);
-	const renderer = createRenderer(loadTemplates(system));
-	const means: Means = { backend, renderer, restart: settings.restart };
-	return { observed, desired, plan: makePlan(observed, desired, means), means };
+	return { backend, renderer: createRenderer(loadTemplates(system)), restart: settings.restart };
 }
 
 function planned(prepared: Prepared): Report {

@@ -1,5 +1,5 @@
-import { batchLine } from "./apply/execute.js";
 import type { Desired, Finding, InterfaceSpec, Link, Note, Outcome, Step, Verdict } from "./model.js";
+import { batchLine } from "./plan/ip-batch.js";
 
 /** One NIC's part of a report. */
 export interface InterfaceReport {
@@ -59,7 +59,7 @@ export function reportVerdict(verdict: Verdict, links: Link[]): InterfaceReport 
 		addresses: (link?.addresses ?? []).filter(({ family }) => family === 4).map(({ ip, prefix }) => `${ip}/${prefix}`),
 		gateway: undefined,
 		table: undefined,
-		outcome: outcomeOfVerdict[verdict.kind],
+		outcome: verdict.exitCode === 0 ? "unchanged" : outcomeOfVerdict[verdict.kind],
 		source: undefined,
 		reason: verdict.reason,
 		...(verdict.diff === undefined ? {} : { diff: verdict.diff }),

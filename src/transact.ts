@@ -1,7 +1,7 @@
 import { execute, type Execution } from "./apply/execute.js";
 import { messageOf } from "./errors.js";
-import type { Desired, Finding, InterfaceSpec, Observed, Plan, Step } from "./model.js";
-import { type Health, observeHealth, resolvesNeighbour } from "./observe/health.js";
+import type { Desired, Finding, Health, InterfaceSpec, Observed, Plan, Step } from "./model.js";
+import { observeHealth, resolvesNeighbour } from "./observe/health.js";
 import { observeKernel } from "./observe/kernel.js";
 import { observeFile } from "./observe/link-files.js";
 import { hasForeign, kernelWant, type Means, sysctlSettings, touchedBy } from "./plan.js";

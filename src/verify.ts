@@ -1,6 +1,5 @@
 import { isMainDefault } from "./desire/candidate.js";
-import type { Desired, Finding, InterfaceSpec, KernelState, ObservedFile, Plan, Step } from "./model.js";
-import type { Health } from "./observe/health.js";
+import type { Desired, Finding, Health, InterfaceSpec, KernelState, ObservedFile, Plan, Step } from "./model.js";
 import { kernelDifference, type KernelWant } from "./plan/kernel-difference.js";
 
 /** What was looked at after a run. */

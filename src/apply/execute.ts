@@ -3,6 +3,7 @@ import type { Backup, Finding, RemoveStep, RunStep, Step, WriteStep } from "../m
 import { sysctlPath } from "../observe/kernel.js";
 import { paths } from "../paths.js";
 import type { System } from "../system.js";
+import { type BatchStep, batchLine } from "../plan/ip-batch.js";
 import { ensureDirectory, removeFile, writeAtomically } from "./atomic.js";
 
 /** What executing steps needs and leaves behind. */
@@ -16,8 +17,6 @@ export interface Execution {
 	done: { step: Step; ms: number }[];
 	backups: Backup[];
 }
-
-type BatchStep = Extract<Step, { kind: "link" | "addr" | "rule" | "route" }>;
 
 // One executor per kind: a kind without one does not compile.
 const executors: { [Kind in Step["kind"]]: (steps: Extract<Step, { kind: Kind }>[], execution: Execution) => Promise<Finding[]> } = {
@@ -48,20 +47,6 @@ export async function execute(steps: Step[], execution: Execution): Promise<Find
 		for (const entry of noted) entry.ms = ms / noted.length;
 	}
 	return findings;
-}
-
-/** The `ip` batch line of a kernel step. */
-export function batchLine(step: BatchStep): string {
-	switch (step.kind) {
-		case "link":
-			return `link set dev ${step.link} ${step.op}`;
-		case "addr":
-			return `addr ${step.op} ${step.words.join(" ")} dev ${step.link}`;
-		case "rule":
-			return `rule ${step.op} ${step.words.join(" ")}`;
-		case "route":
-			return `route ${step.op} ${step.words.join(" ")}`;
-	}
 }
 
 function isBatch(step: Step): step is BatchStep {
@@ -143,15 +128,24 @@ async function runCommand(step: RunStep, { system, lock }: Execution): Promise<F
 	}
 }
 
-async function batch(steps: BatchStep[], { system, lock, force }: Execution): Promise<Finding[]> {
+async function batch(steps: BatchStep[], execution: Execution): Promise<Finding[]> {
+	const { system, lock, force } = execution;
 	const lines = steps.map(batchLine);
-	const result = await system.run(["ip", "-4", ...(force ? ["-force"] : []), "-batch", "-"], {
+	const result = await system.run(["ip", "-4", "-batch", "-"], {
 		input: `${lines.join("\n")}\n`,
 		inherit: lock === undefined ? [] : [lock],
 	});
 	if (result.exitCode === 0) return [];
+	if (force && steps.length > 1) return oneByOne(steps, execution);
 	// iproute2 stops at the first failing line and names it: `Command failed -:3`.
 	const at = Number(/Command failed -:(\d+)/.exec(result.stderr)?.[1] ?? 1) - 1;
 	const got = result.stderr.trim().split("\n")[0] ?? `exit ${result.exitCode}`;
 	return [{ link: steps[at]?.link, kind: "command", want: `ip ${lines[at]}`, got }];
+}
+
+// Not -force: in iproute2 3.10 a failing route line ends the batch all the same.
+async function oneByOne(steps: BatchStep[], execution: Execution): Promise<Finding[]> {
+	const findings: Finding[] = [];
+	for (const step of steps) findings.push(...(await batch([step], execution)));
+	return findings;
 }

@@ -1,19 +1,9 @@
 import { defaultRoutes } from "../desire/candidate.js";
 import { readFile } from "../files.js";
-import type { KernelState, Link } from "../model.js";
+import type { Health, KernelState, Link } from "../model.js";
 import { paths } from "../paths.js";
 import type { System } from "../system.js";
 import { isResolved, parseRouteGet } from "./parse-ip.js";
-
-/** What works on the primary: a secondary must not cost any of it. */
-export interface Health {
-	link: string;
-	addresses: string[];
-	gateway: string | undefined;
-	/** The link the kernel would use for the primary's gateway. */
-	gatewayLink: string | undefined;
-	hasNeighbour: boolean;
-}
 
 /** Looks at the primary: its addresses, the link its gateway resolves to, the gateway's neighbour entry. */
 export async function observeHealth(

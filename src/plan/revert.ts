@@ -38,7 +38,10 @@ export function revertSteps(done: Step[], scope: RevertScope): Step[] {
 export function revertKernel(before: KernelState, now: KernelState, desired: Desired, scope: RevertScope): Step[] {
 	const own: (Managed | InterfaceSpec)[] = [...desired.interfaces, ...desired.gone, ...desired.recorded];
 	const isFailed = (name: string) => (scope.links === "all" ? own.some((one) => one.name === name) : scope.links.includes(name));
-	const isTouched = (name: string) => isFailed(name) || scope.touched === "all" || scope.touched.includes(name);
+	const isOwn = (name: string) => own.some((one) => one.name === name);
+	const isBounced = (name: string) => scope.touched === "all" || scope.touched.includes(name);
+	// A link of the run that did not fail keeps what the run gave it.
+	const isTouched = (name: string) => isFailed(name) || (isBounced(name) && !isOwn(name));
 	const failed = own.filter((one) => isFailed(one.name));
 	const tables = failed.flatMap((one) => one.table ?? []);
 	const implied = failed.map((one) => ("files" in one ? one : { ...one, files: [] }));

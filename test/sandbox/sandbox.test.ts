@@ -99,6 +99,20 @@ describe("the guest", () => {
 		expect(denied.exitCode).not.toBe(0);
 	});
 
+	test("runs the agent's bundle, and ends a daemon of it", async () => {
+		const bundle = "/run/agent.cjs";
+		await sb.write(
+			bundle,
+			"console.log(JSON.stringify(process.argv.slice(2))); if (process.argv[2] === 'daemon') setInterval(() => {}, 1000);",
+		);
+		const result = await sb.agent(["eth1", "--json"], { bundle });
+		expect(result.json()).toEqual(["eth1", "--json"]);
+		const daemon = sb.spawnAgent(["daemon"], { bundle });
+		await expect.poll(() => isRunning(daemon.pid ?? 0)).toBe(true);
+		daemon.kill("SIGTERM");
+		expect((await daemon).signal).toBe("SIGTERM");
+	});
+
 	test("a snapshot shows a change, and none where there is none", async () => {
 		const before = await sb.snapshot();
 		await sleep(50);

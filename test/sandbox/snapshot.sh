@@ -4,7 +4,7 @@
 export LC_ALL=C
 
 echo "== links"
-ip -o link | sed -E 's/^[0-9]+: //; s/@[^:]+:/:/; s/ link-netns(id)? [^ ]+//; s/ qlen [0-9]+//' | sort
+ip -o link | sed -E 's/^[0-9]+: //; s/@[^:]+:/:/; s/ link-netns(id)? [^ ]+//; s/ qlen [0-9]+//; s/ (qdisc|state) [a-zA-Z]+//g' | sort
 
 echo "== addresses"
 # A link-local IPv6 address comes when the kernel has checked it, a second later.

@@ -80,6 +80,24 @@ source_config() {
 # Lines of a rule or route file which are neither blank nor a comment.
 lines_of() { grep -Ev '^[[:space:]]*(#.*)?$' "$1"; }
 
+# `ip rule add` as on kernel 3.10, which accepts a second rule that is the same. A newer kernel refuses
+# it to `ip rule add`, but not to `ip rule restore`: so the rule is made and saved in an empty network
+# namespace, where it is the second of the list, and restored here.
+add_rule() {
+	local error file first second
+	# shellcheck disable=SC2068
+	error=$(ip -4 rule add $@ 2>&1) && return
+	if [[ $error != *"File exists"* ]]; then echo "$error" >&2; return 2; fi
+	file=$(mktemp "$run/rule.XXXXXX") || return
+	# shellcheck disable=SC2016
+	unshare -n sh -c 'ip -4 rule add "$@" && ip -4 rule save' sh $@ >"$file"
+	# Four bytes of magic, then netlink messages, each beginning with its length.
+	first=$(od -An -tu4 -j4 -N4 "$file")
+	second=$(od -An -tu4 -j$((4 + first)) -N4 "$file")
+	{ head -c 4 "$file"; tail -c +$((5 + first)) "$file" | head -c "$second"; } | ip -4 rule restore
+	rm -f "$file"
+}
+
 to_number() {
 	local IFS=. part
 	read -r -a part <<<"$1"
