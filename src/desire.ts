@@ -1,5 +1,6 @@
 import { defaultRoutes, findPrimary, notCandidate, primaryReason } from "./desire/candidate.js";
 import { isOurRule, linkFilePaths, managedBy, parseIfcfg } from "./desire/managed.js";
+import { configuredSource, pinnedElsewhere } from "./desire/configured.js";
 import { chooseTable, demotedMetric, throwPrefixes } from "./desire/routing.js";
 import { compareIps, isInside, parseCidr, subnetOf } from "./ipv4.js";
 import { bodyOf } from "./marker.js";
@@ -88,7 +89,9 @@ function decide(name: string, context: Context): { spec: InterfaceSpec } | { ver
 	if (entry?.released && request.targets === "all") {
 		return stop("released", `was removed; \`eni-configure ${name}\` takes it back`, 0);
 	}
-	const configured = configuredSource(link, context);
+	const configured = configuredSource(link, settings, observed.state);
+	const pinned = pinnedElsewhere(link, settings, observed.state);
+	if (pinned) context.notes.push({ link: name, text: `the config's ${name} meant the NIC ${pinned}, and this one is ${link.mac}: not used` });
 	if (observed.facts.tkeCni && request.targets === "all" && !configured) {
 		return stop("refused", `the container network ${observed.facts.tkeCni} owns ENIs here: name the NIC under \`interfaces:\` in the config to have it configured`, 5);
 	}
@@ -133,19 +136,6 @@ function specOf(link: Link, address: Address, context: Context): InterfaceSpec {
 		nmControlled: !observed.facts.networkManagerRunning,
 		source: address.source,
 	};
-}
-
-// The config's source for a link: by MAC, or by name as long as the name has the MAC it had at first use.
-function configuredSource(link: Link, { observed, settings, notes }: Context): StaticSource | undefined {
-	const byMac = settings.interfaces[link.mac];
-	if (byMac) return byMac;
-	const byName = settings.interfaces[link.name];
-	const pinned = observed.state.pinned[link.name];
-	if (byName && pinned !== undefined && pinned !== link.mac) {
-		notes.push({ link: link.name, text: `the config's ${link.name} meant the NIC ${pinned}, and this one is ${link.mac}: not used` });
-		return undefined;
-	}
-	return byName;
 }
 
 function chooseAddress(

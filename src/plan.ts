@@ -3,7 +3,7 @@ import { isMainDefault } from "./desire/candidate.js";
 import { foreignFiles } from "./desire.js";
 import { linkFilePaths, ownFiles, ruleSource } from "./desire/managed.js";
 import { mark } from "./marker.js";
-import type { Desired, FileState, InterfaceSpec, KernelState, Link, Managed, Observed, Plan, RunStep, Settings, Step } from "./model.js";
+import type { Before, Desired, FileState, InterfaceSpec, KernelState, Link, Managed, Observed, Plan, RunStep, Settings, Step } from "./model.js";
 import { hasAddress, kernelDifference, type KernelWant } from "./plan/kernel-difference.js";
 import type { Renderer, SysctlSetting } from "./render.js";
 import { editSysctlConf } from "./sysctl-conf.js";
@@ -39,7 +39,7 @@ export function makePlan(observed: Observed, desired: Desired, means: Means): Pl
 	const activations = isService ? means.backend.restartService() : restarted.flatMap((spec) => means.backend.activate(spec));
 	const runs = [...deactivations, ...activations];
 	const predicted = predict(observed, deactivations, isService ? desired.interfaces : restarted, desired);
-	const rest = runs.length === 0 ? direct : kernelDifference({ ...want, touched: touchedBy(runs) }, predicted);
+	const rest = runs.length === 0 ? direct : kernelDifference(kernelWant(observed, desired, touchedBy(runs)), predicted);
 	return {
 		steps: [
 			...deactivations,
@@ -47,7 +47,7 @@ export function makePlan(observed: Observed, desired: Desired, means: Means): Pl
 			...rest.filter((step) => step.kind === "sysctl"),
 			...activations,
 			...rest.filter((step) => step.kind !== "sysctl"),
-			...restoreUserLinks(goneLinks, observed, desired),
+			...restoreUserLinks(observed, desired, predicted),
 		],
 	};
 }
@@ -58,7 +58,14 @@ export function kernelWant(observed: Observed, desired: Desired, touched: Kernel
 		interfaces: desired.interfaces,
 		recorded: desired.recorded,
 		gone: desired.gone,
-		sysctls: wantedSysctls(observed, desired),
+		sysctls: {
+			...wantedSysctls(observed, desired),
+			// `network stop` sets it to 0, whatever was meant.
+			...(touched === "all" && observed.sysctls.ip_forward !== undefined ? { ip_forward: observed.sysctls.ip_forward } : {}),
+		},
+		spared: Object.fromEntries(
+			desired.gone.map((managed) => [managed.name, beforeFor(managed, observed)?.addresses.map((words) => words.split(" ")[0] ?? "") ?? []]),
+		),
 		baseline: observed,
 		touched,
 	};
@@ -246,16 +253,25 @@ function predict(observed: Observed, deactivations: RunStep[], activated: Interf
 }
 
 // After `remove`, a link that was up before the agent came gets its addresses and routes back.
-function restoreUserLinks(gone: Managed[], observed: Observed, desired: Desired): Step[] {
-	return gone.flatMap((managed): Step[] => {
-		const before = observed.state.interfaces[managed.mac]?.before;
+function restoreUserLinks(observed: Observed, desired: Desired, now: KernelState): Step[] {
+	return desired.gone.flatMap((managed): Step[] => {
+		const before = beforeFor(managed, observed);
+		const link = now.links.find((one) => one.name === managed.name && one.mac === managed.mac);
 		const isReused = desired.interfaces.some((spec) => spec.name === managed.name);
-		if (!before?.up || isReused || !observed.links.some((link) => link.name === managed.name && link.mac === managed.mac)) return [];
-		const link = managed.name;
+		if (!before?.up || isReused || !link) return [];
+		const { name } = link;
+		const isPresent = (words: string[]) => now.routes.some((route) => route.words.join(" ") === words.join(" "));
 		return [
-			{ kind: "link", link, op: "up" },
-			...before.addresses.map((words): Step => ({ kind: "addr", link, op: "add", words: words.split(" ") })),
-			...before.routes.map((words): Step => ({ kind: "route", link, op: "append", words })),
+			...(link.up ? [] : [{ kind: "link", link: name, op: "up" } as Step]),
+			...before.addresses
+				.map((words) => words.split(" "))
+				.filter(([cidr = ""]) => !hasAddress(link, cidr))
+				.map((words): Step => ({ kind: "addr", link: name, op: "add", words })),
+			...before.routes.filter((words) => !isPresent(words)).map((words): Step => ({ kind: "route", link: name, op: "append", words })),
 		];
 	});
+}
+
+function beforeFor(managed: Managed, observed: Observed): Before | undefined {
+	return observed.state.interfaces[managed.mac]?.before;
 }

@@ -90,7 +90,7 @@ function printOutcome(report: Report, system: System, options: Options, write: W
 		if (one.reason && one.outcome !== "unchanged") {
 			system.log("error", `${one.name}: ${one.reason}`);
 			if (one.diff) system.log("error", `what would be changed:\n${one.diff}`);
-		} else if (one.reason) system.log("info", `${one.name}: ${one.reason}`);
+		} else if (one.reason) system.log(options.request.targets === "all" ? "debug" : "info", `${one.name}: ${one.reason}`);
 		else system.log(one.exitCode === 0 ? "info" : "error", describeInterface(one, total));
 	}
 	if (interfaces.length === 0) system.log("info", "no secondary ENI: nothing to do");

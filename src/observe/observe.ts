@@ -1,4 +1,5 @@
 import { notCandidate } from "../desire/candidate.js";
+import { configuredSource } from "../desire/configured.js";
 import { readFile } from "../files.js";
 import type { FileState, Link, Observed, Request, Settings, State } from "../model.js";
 import { paths } from "../paths.js";
@@ -42,8 +43,7 @@ function whatToAsk(links: Link[], state: State, request: Request, settings: Sett
 	const isTarget = (link: Link) => request.targets === "all" || request.targets.includes(link.name);
 	const hasOwnSource = (link: Link) =>
 		request.flags !== undefined ||
-		(!request.fromMetadata &&
-			(state.interfaces[link.mac]?.flags !== undefined || [link.mac, link.name].some((key) => settings.interfaces[key] !== undefined)));
+		(!request.fromMetadata && (state.interfaces[link.mac]?.flags !== undefined || configuredSource(link, settings, state) !== undefined));
 	const macs = candidates.filter((link) => isTarget(link) && !hasOwnSource(link)).map((link) => link.mac);
 	if (macs.length === 0 && request.targets !== "all") return undefined;
 	return { macs, primaryAddresses: request.targets === "all" };

@@ -8,12 +8,17 @@ export type Read =
 
 const macPattern = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
 
-/** The entries of a listing without trailing slashes and repeats; undefined when one is not what `isEntry` expects. */
+/**
+ * The entries of a listing without trailing slashes and repeats; undefined when one is not what
+ * `isEntry` expects, or when the last one alone lacks its slash: cut off, 10.0.2.20/ reads 10.0.2.2.
+ */
 export function parseListing(text: string, isEntry: (entry: string) => boolean): string[] | undefined {
-	const entries = text
+	const lines = text
 		.split(/\r?\n/)
-		.map((line) => line.trim().replace(/\/$/, ""))
+		.map((line) => line.trim())
 		.filter((line) => line !== "");
+	if (lines.some((line) => line.endsWith("/")) && !lines[lines.length - 1]?.endsWith("/")) return undefined;
+	const entries = lines.map((line) => line.replace(/\/$/, ""));
 	const unique = [...new Map(entries.map((entry) => [entry.toLowerCase(), entry])).values()];
 	return unique.length > 0 && unique.every(isEntry) ? unique : undefined;
 }

@@ -10,6 +10,8 @@ export interface KernelWant {
 	/** Entries of the record that have no place any more. */
 	gone: Managed[];
 	sysctls: Record<string, string>;
+	/** By link name: addresses of the record that stood there before the agent came, and stay. */
+	spared: Record<string, string[]>;
 	/** The kernel before the run: what was somebody else's then has to be there afterwards. */
 	baseline: KernelState;
 	/** Links that a command of this run may have bounced; "all" after a service restart. */
@@ -38,7 +40,10 @@ function additions(spec: InterfaceSpec, now: KernelState): Step[] {
 	const steps: Step[] = link.up ? [] : [{ kind: "link", link: spec.name, op: "up" }];
 	for (const cidr of spec.addresses) {
 		if (!hasAddress(link, cidr)) {
-			steps.push({ kind: "addr", link: spec.name, op: "add", words: [cidr, "brd", "+", "label", spec.name] });
+			// The broadcast address that ifup gives it: of a /32, the address itself.
+			const [ip = "", prefix] = cidr.split("/");
+			const words = [cidr, "brd", prefix === "32" ? ip : "+", "label", spec.name];
+			steps.push({ kind: "addr", link: spec.name, op: "add", words });
 		}
 	}
 	for (const words of tableRoutes(spec)) {
@@ -123,7 +128,7 @@ function sysctlSteps({ sysctls }: KernelWant, now: KernelState): Step[] {
 }
 
 // Rules and addresses go before the routes they use; what the record does not imply stays.
-function obsoleteSteps({ interfaces, recorded, gone }: KernelWant, now: KernelState): Step[] {
+function obsoleteSteps({ interfaces, recorded, gone, spared }: KernelWant, now: KernelState): Step[] {
 	const concerned = recorded.filter(
 		(managed) => gone.includes(managed) || interfaces.some((spec) => spec.mac === managed.mac),
 	);
@@ -150,7 +155,8 @@ function obsoleteSteps({ interfaces, recorded, gone }: KernelWant, now: KernelSt
 		const link = now.links.find((one) => one.name === managed.name);
 		const spec = interfaces.find((one) => one.name === managed.name);
 		for (const cidr of managed.addresses) {
-			if (link && hasAddress(link, cidr) && !spec?.addresses.includes(cidr)) {
+			const isKept = spec?.addresses.includes(cidr) || spared[managed.name]?.includes(cidr);
+			if (link && hasAddress(link, cidr) && !isKept) {
 				push({ kind: "addr", link: managed.name, op: "del", words: [cidr] });
 			}
 		}

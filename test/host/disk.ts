@@ -1,0 +1,163 @@
+import { createFsFromVolume, Volume } from "memfs";
+
+/** Who may do what with a file; memfs would check these against the user who runs the tests. */
+export interface Attributes {
+	mode: number;
+	uid: number;
+	gid: number;
+}
+
+export interface FileOnDisk extends Attributes {
+	/** Bytes as latin1. */
+	content: string;
+}
+
+/** What a power cut takes: bytes of files, names in directories, each as far as it was not fsynced. */
+export interface Loss {
+	bytes: "lost" | "kept";
+	entries: "lost" | "kept";
+}
+
+export type Memory = ReturnType<typeof createFsFromVolume>;
+
+export interface Disk {
+	fs: Memory;
+	read(path: string): FileOnDisk | undefined;
+	write(path: string, content: string, attributes?: Partial<Attributes>): void;
+	attributesOf(path: string): Attributes;
+	setAttributes(path: string, attributes: Partial<Attributes>): void;
+	/** A file was made at path: not the one that may have had the name, or the inode, before. */
+	created(path: string, mode: number): void;
+	/** An fsync of the file or directory at path. */
+	synced(path: string): void;
+	/** All that is there survives a power cut from now on. */
+	syncAll(): void;
+	/** A power cut: what was not fsynced may be gone. */
+	lose(loss: Loss): void;
+	/** Paths of all files below a directory, sorted. */
+	list(directory: string): string[];
+}
+
+interface Image {
+	/** Bytes and attributes by file. */
+	files: Map<number, FileOnDisk>;
+	/** Names in each directory: the id of a file, or undefined for a directory. */
+	directories: Map<string, Map<string, number | undefined>>;
+}
+
+// Kernel files and /run are made anew at every boot.
+const isVolatile = (path: string) => /^\/(proc|sys|run)(\/|$)/.test(path);
+const join = (directory: string, name: string) => `${directory === "/" ? "" : directory}/${name}`;
+const defaults: Attributes = { mode: 0o644, uid: 0, gid: 0 };
+
+/** A memfs volume that knows owners, and what of it would survive a power cut. */
+export function createDisk(): Disk {
+	const fs = createFsFromVolume(new Volume());
+	const attributes = new Map<number, Attributes>();
+	// memfs may use an inode number again, so files have ids of their own.
+	const ids = new Map<number, number>();
+	let lastId = 0;
+	let image: Image = { files: new Map(), directories: new Map() };
+
+	const inodeOf = (path: string) => Number(fs.statSync(path).ino);
+	const isDirectory = (path: string) => fs.existsSync(path) && fs.statSync(path).isDirectory();
+	const namesIn = (path: string) => (fs.readdirSync(path) as string[]).filter((name) => !isVolatile(join(path, name)));
+
+	function idOf(path: string): number {
+		const inode = inodeOf(path);
+		const id = ids.get(inode) ?? ++lastId;
+		ids.set(inode, id);
+		return id;
+	}
+
+	function attributesOf(path: string): Attributes {
+		return attributes.get(inodeOf(path)) ?? defaults;
+	}
+
+	function read(path: string): FileOnDisk | undefined {
+		if (!fs.existsSync(path) || isDirectory(path)) return undefined;
+		return { content: (fs.readFileSync(path) as Buffer).toString("latin1"), ...attributesOf(path) };
+	}
+
+	function created(path: string, mode: number): void {
+		const inode = inodeOf(path);
+		ids.set(inode, ++lastId);
+		attributes.set(inode, { ...defaults, mode: mode & ~0o022 });
+	}
+
+	function write(path: string, content: string, given: Partial<Attributes> = {}): void {
+		const isNew = !fs.existsSync(path);
+		fs.mkdirSync(path.slice(0, path.lastIndexOf("/")) || "/", { recursive: true });
+		fs.writeFileSync(path, Buffer.from(content, "latin1"));
+		if (isNew) created(path, 0o644);
+		setAttributes(path, given);
+	}
+
+	function setAttributes(path: string, given: Partial<Attributes>): void {
+		attributes.set(inodeOf(path), { ...attributesOf(path), ...given });
+	}
+
+	function synced(path: string): void {
+		if (isDirectory(path)) image.directories.set(path, entriesOf(path));
+		else {
+			const file = read(path);
+			if (file) image.files.set(idOf(path), file);
+		}
+	}
+
+	function entriesOf(path: string): Map<string, number | undefined> {
+		return new Map(namesIn(path).map((name) => [name, isDirectory(join(path, name)) ? undefined : idOf(join(path, name))]));
+	}
+
+	function walk(path: string, visit: (path: string) => void): void {
+		visit(path);
+		if (isDirectory(path)) for (const name of namesIn(path)) walk(join(path, name), visit);
+	}
+
+	function lose({ bytes, entries }: Loss): void {
+		const now: Image = { files: new Map(), directories: new Map() };
+		walk("/", (path) => {
+			if (isDirectory(path)) now.directories.set(path, entriesOf(path));
+			else now.files.set(idOf(path), read(path) as FileOnDisk);
+		});
+		const files = bytes === "lost" ? image.files : now.files;
+		const directories = entries === "lost" ? image.directories : now.directories;
+		for (const name of namesIn("/")) fs.rmSync(join("/", name), { recursive: true, force: true });
+		const restore = (directory: string) => {
+			fs.mkdirSync(directory, { recursive: true });
+			for (const [name, id] of directories.get(directory) ?? []) {
+				const path = join(directory, name);
+				if (id === undefined) restore(path);
+				// The name is there and the bytes never arrived: the empty file of many a bug report.
+				else {
+					const file = files.get(id) ?? now.files.get(id) ?? { ...defaults, content: "" };
+					write(path, files.has(id) ? file.content : "", file);
+				}
+			}
+		};
+		restore("/");
+		syncAll();
+	}
+
+	function syncAll(): void {
+		image = { files: new Map(), directories: new Map() };
+		walk("/", synced);
+	}
+
+	return {
+		fs,
+		read,
+		write,
+		attributesOf,
+		setAttributes,
+		created,
+		synced,
+		syncAll,
+		lose,
+		list: (directory) => {
+			const found: string[] = [];
+			if (fs.existsSync(directory)) walk(directory, (path) => !isDirectory(path) && found.push(path));
+			return found.sort();
+		},
+	};
+}
