@@ -14,13 +14,19 @@ function chunks(found) {
 	return {
 		name: "chunks",
 		setup({ onResolve }) {
-			onResolve({ filter: /^\.\.?\// }, ({ kind, path: request, resolveDir }) => {
-				if (kind !== "dynamic-import") return undefined;
-				const source = path.resolve(resolveDir, request.replace(/\.js$/, ".ts"));
-				const name = path.basename(source, ".ts");
-				found.set(name, source);
-				return { path: `./${name}.cjs`, external: true };
-			});
+			onResolve(
+				{ filter: /^\.\.?\// },
+				({ kind, path: request, resolveDir }) => {
+					if (kind !== "dynamic-import") return undefined;
+					const source = path.resolve(
+						resolveDir,
+						request.replace(/\.js$/, ".ts"),
+					);
+					const name = path.basename(source, ".ts");
+					found.set(name, source);
+					return { path: `./${name}.cjs`, external: true };
+				},
+			);
 		},
 	};
 }
@@ -57,4 +63,20 @@ while (pending.size > 0) {
 	for (const [chunk, file] of found) pending.set(chunk, file);
 }
 await chmod(path.join(out, "eni-configure.cjs"), 0o755);
-await cp(path.join(root, "templates"), path.join(out, "templates"), { recursive: true });
+await cp(path.join(root, "templates"), path.join(out, "templates"), {
+	recursive: true,
+});
+
+// `node build.mjs --demo` bundles the demonstration as well.
+if (process.argv.includes("--demo")) {
+	await build({
+		entryPoints: [path.join(root, "test/sandbox/demo.ts")],
+		outfile: path.join(root, ".build/demo.cjs"),
+		bundle: true,
+		platform: "node",
+		format: "cjs",
+		target: "node16",
+		external: ["esbuild"],
+		logLevel: "warning",
+	});
+}

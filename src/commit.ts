@@ -1,6 +1,16 @@
 import { isMainDefault } from "./desire/candidate.js";
 import { managedOf, ownFiles } from "./desire/managed.js";
-import type { Backup, Before, Desired, InterfaceSpec, Observed, Request, Settings, State, StateEntry } from "./model.js";
+import type {
+	Backup,
+	Before,
+	Desired,
+	InterfaceSpec,
+	Observed,
+	Request,
+	Settings,
+	State,
+	StateEntry,
+} from "./model.js";
 import { addressWords } from "./plan/kernel-difference.js";
 import { sysctlSettings } from "./plan.js";
 
@@ -15,18 +25,32 @@ export interface Committed {
 }
 
 /** The state record after a run. Pure: the old record and the run's result in, the new record out. */
-export function nextState(observed: Observed, desired: Desired, request: Request, settings: Settings, committed: Committed): State {
+export function nextState(
+	observed: Observed,
+	desired: Desired,
+	request: Request,
+	settings: Settings,
+	committed: Committed,
+): State {
 	const { state, cloud } = observed;
 	const interfaces: Record<string, StateEntry> = { ...state.interfaces };
 	for (const managed of desired.gone) {
 		const old = interfaces[managed.mac];
 		if (!old) continue;
 		const { table } = old;
-		interfaces[managed.mac] = { name: managed.name, table, ...(request.verb === "remove" ? { released: true } : {}) };
+		interfaces[managed.mac] = {
+			name: managed.name,
+			table,
+			...(request.verb === "remove" ? { released: true } : {}),
+		};
 	}
 	if (request.verb === "remove") {
 		for (const managed of desired.gone) {
-			interfaces[managed.mac] = { name: managed.name, table: interfaces[managed.mac]?.table ?? managed.table, released: true };
+			interfaces[managed.mac] = {
+				name: managed.name,
+				table: interfaces[managed.mac]?.table ?? managed.table,
+				released: true,
+			};
 		}
 	}
 	for (const spec of committed.failed) {
@@ -36,7 +60,10 @@ export function nextState(observed: Observed, desired: Desired, request: Request
 	for (const spec of committed.kept) {
 		interfaces[spec.mac] = entryOf(spec, observed, desired, request, committed);
 	}
-	const primary = cloud?.primaryMac && cloud.instanceId ? { instanceId: cloud.instanceId, mac: cloud.primaryMac } : state.primary;
+	const primary =
+		cloud?.primaryMac && cloud.instanceId
+			? { instanceId: cloud.instanceId, mac: cloud.primaryMac }
+			: state.primary;
 	const isManaging = committed.kept.length + desired.others.length > 0;
 	return prune({
 		version: 1,
@@ -47,64 +74,138 @@ export function nextState(observed: Observed, desired: Desired, request: Request
 	});
 }
 
-function entryOf(spec: InterfaceSpec, observed: Observed, desired: Desired, request: Request, committed: Committed): StateEntry {
+function entryOf(
+	spec: InterfaceSpec,
+	observed: Observed,
+	desired: Desired,
+	request: Request,
+	committed: Committed,
+): StateEntry {
 	const old = observed.state.interfaces[spec.mac];
 	const isKnown = desired.recorded.some((managed) => managed.mac === spec.mac);
 	const eni = observed.cloud?.enis[spec.mac];
 	const instanceId = observed.cloud?.instanceId;
-	const flags = request.flags ?? (request.fromMetadata ? undefined : old?.flags);
-	const backups = [...(old?.backups ?? []), ...committed.backups.filter((backup) => concerns(backup, spec, observed))];
+	const flags =
+		request.flags ?? (request.fromMetadata ? undefined : old?.flags);
+	const backups = [
+		...(old?.backups ?? []),
+		...committed.backups.filter((backup) => concerns(backup, spec, observed)),
+	];
 	return {
 		name: spec.name,
 		table: spec.table ?? old?.table,
 		managed: managedOf(spec, []),
-		before: isKnown && old?.before ? old.before : beforeOf(spec, observed, desired, committed.bootId),
+		before:
+			isKnown && old?.before
+				? old.before
+				: beforeOf(spec, observed, desired, committed.bootId),
 		// The first copy of a path is what stood there before the agent came: that one is given back.
-		backups: backups.length > 0 ? backups.filter((one, at) => backups.findIndex((other) => other.path === one.path) === at) : undefined,
+		backups:
+			backups.length > 0
+				? backups.filter(
+						(one, at) =>
+							backups.findIndex((other) => other.path === one.path) === at,
+					)
+				: undefined,
 		flags,
 		cache:
 			eni?.state === "ok" && instanceId
-				? { instanceId, primaryAddress: eni.eni.primaryAddress, prefix: eni.eni.prefix, gateway: eni.eni.gateway }
+				? {
+						instanceId,
+						primaryAddress: eni.eni.primaryAddress,
+						prefix: eni.eni.prefix,
+						gateway: eni.eni.gateway,
+					}
 				: old?.cache,
 	};
 }
 
-function concerns(backup: Backup, spec: InterfaceSpec, observed: Observed): boolean {
+function concerns(
+	backup: Backup,
+	spec: InterfaceSpec,
+	observed: Observed,
+): boolean {
 	if (backup.path.endsWith(`-${spec.name}`)) return true;
 	const file = observed.files.find((one) => one.path === backup.path);
-	return file !== undefined && (file.content.includes(spec.name) || file.content.toLowerCase().includes(spec.mac));
+	return (
+		file !== undefined &&
+		(file.content.includes(spec.name) ||
+			file.content.toLowerCase().includes(spec.mac))
+	);
 }
 
 // How the link looked before: addresses and routes that are not ours, and the sysctls we set.
-function beforeOf(spec: InterfaceSpec, observed: Observed, desired: Desired, bootId: string): Before {
+function beforeOf(
+	spec: InterfaceSpec,
+	observed: Observed,
+	desired: Desired,
+	bootId: string,
+): Before {
 	const link = observed.links.find((one) => one.name === spec.name);
-	const ours = desired.recorded.filter((managed) => managed.mac === spec.mac).flatMap((managed) => managed.addresses);
-	const keys = ["rp_filter", "arp_ignore", "promote_secondaries"].map((leaf) => `conf/${spec.name}/${leaf}`);
+	const ours = desired.recorded
+		.filter((managed) => managed.mac === spec.mac)
+		.flatMap((managed) => managed.addresses);
+	const keys = ["rp_filter", "arp_ignore", "promote_secondaries"].map(
+		(leaf) => `conf/${spec.name}/${leaf}`,
+	);
 	const isManaged = ownFiles(observed.files, spec.name).length > 0;
 	return {
 		up: (link?.up ?? false) && !isManaged,
 		addresses: (link?.addresses ?? [])
-			.filter(({ family, scope, ip, prefix }) => family === 4 && scope !== "link" && !ours.includes(`${ip}/${prefix}`))
+			.filter(
+				({ family, scope, ip, prefix }) =>
+					family === 4 && scope !== "link" && !ours.includes(`${ip}/${prefix}`),
+			)
 			.map((address) => addressWords(address).join(" ")),
 		routes: observed.routes
-			.filter((route) => route.devs.includes(spec.name) && route.proto !== "kernel" && !isMainDefault(route) && route.table !== spec.table)
+			.filter(
+				(route) =>
+					route.devs.includes(spec.name) &&
+					route.proto !== "kernel" &&
+					!isMainDefault(route) &&
+					route.table !== spec.table,
+			)
 			.map((route) => route.words),
-		sysctls: Object.fromEntries(keys.flatMap((key) => (observed.sysctls[key] === undefined ? [] : [[key, observed.sysctls[key] as string]]))),
+		sysctls: Object.fromEntries(
+			keys.flatMap((key) =>
+				observed.sysctls[key] === undefined
+					? []
+					: [[key, observed.sysctls[key] as string]],
+			),
+		),
 		bootId,
 	};
 }
 
-function sharedSysctls(observed: Observed, desired: Desired): Record<string, string> {
-	const names = [...desired.interfaces, ...desired.others].map((one) => one.name);
-	const keys = sysctlSettings(desired).filter(({ link }) => !names.includes(link)).map(({ link, leaf }) => `conf/${link}/${leaf}`);
-	const first = Object.fromEntries(keys.flatMap((key) => (observed.sysctls[key] === undefined ? [] : [[key, observed.sysctls[key] as string]])));
+function sharedSysctls(
+	observed: Observed,
+	desired: Desired,
+): Record<string, string> {
+	const names = [...desired.interfaces, ...desired.others].map(
+		(one) => one.name,
+	);
+	const keys = sysctlSettings(desired)
+		.filter(({ link }) => !names.includes(link))
+		.map(({ link, leaf }) => `conf/${link}/${leaf}`);
+	const first = Object.fromEntries(
+		keys.flatMap((key) =>
+			observed.sysctls[key] === undefined
+				? []
+				: [[key, observed.sysctls[key] as string]],
+		),
+	);
 	return { ...first, ...observed.state.sysctls };
 }
 
-function pinnedNames(observed: Observed, kept: InterfaceSpec[], settings: Settings): Record<string, string> {
+function pinnedNames(
+	observed: Observed,
+	kept: InterfaceSpec[],
+	settings: Settings,
+): Record<string, string> {
 	const pinned = { ...observed.state.pinned };
 	for (const spec of kept) {
-		if (spec.source === "config" && settings.interfaces[spec.mac] === undefined) pinned[spec.name] ??= spec.mac;
+		if (spec.source === "config" && settings.interfaces[spec.mac] === undefined)
+			pinned[spec.name] ??= spec.mac;
 	}
 	return pinned;
 }

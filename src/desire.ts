@@ -1,10 +1,32 @@
-import { defaultRoutes, findPrimary, notCandidate, primaryReason } from "./desire/candidate.js";
-import { isOurRule, linkFilePaths, managedBy, parseIfcfg } from "./desire/managed.js";
+import {
+	defaultRoutes,
+	findPrimary,
+	notCandidate,
+	primaryReason,
+} from "./desire/candidate.js";
 import { configuredSource, pinnedElsewhere } from "./desire/configured.js";
+import {
+	isOurRule,
+	linkFilePaths,
+	managedBy,
+	parseIfcfg,
+} from "./desire/managed.js";
 import { chooseTable, demotedMetric, throwPrefixes } from "./desire/routing.js";
 import { compareIps, isInside, parseCidr, subnetOf } from "./ipv4.js";
 import { bodyOf } from "./marker.js";
-import type { Desired, InterfaceSpec, Link, Managed, Note, Observed, Request, Settings, Source, StaticSource, Verdict } from "./model.js";
+import type {
+	Desired,
+	InterfaceSpec,
+	Link,
+	Managed,
+	Note,
+	Observed,
+	Request,
+	Settings,
+	Source,
+	StaticSource,
+	Verdict,
+} from "./model.js";
 
 /** Everything a decision about one link may look at. */
 interface Context {
@@ -24,32 +46,63 @@ interface Address {
 }
 
 /** What should be, from what is, what was asked and what the cloud says. Pure: no outcome depends on anything else. */
-export function desire(observed: Observed, request: Request, settings: Settings): Desired {
+export function desire(
+	observed: Observed,
+	request: Request,
+	settings: Settings,
+): Desired {
 	const recorded = managedBy(observed.files, observed.state);
-	const primaries = observed.links.filter((link) => primaryReason(link, observed));
-	const context: Context = { observed, request, settings, recorded, primaries, notes: [], taken: [] };
+	const primaries = observed.links.filter((link) =>
+		primaryReason(link, observed),
+	);
+	const context: Context = {
+		observed,
+		request,
+		settings,
+		recorded,
+		primaries,
+		notes: [],
+		taken: [],
+	};
 	const results = targetNames(context).map((name) => decide(name, context));
-	const { kept, refused } = withoutSharedAddresses(results.flatMap((result) => ("spec" in result ? [result.spec] : [])));
+	const { kept, refused } = withoutSharedAddresses(
+		results.flatMap((result) => ("spec" in result ? [result.spec] : [])),
+	);
 	const interfaces = request.verb === "remove" ? [] : kept;
-	const gone = recorded.filter((managed) => isGone(managed, interfaces, context));
+	const gone = recorded.filter((managed) =>
+		isGone(managed, interfaces, context),
+	);
 	const isElsewhere = (managed: Managed) =>
-		!gone.includes(managed) && !interfaces.some((spec) => spec.mac === managed.mac);
+		!gone.includes(managed) &&
+		!interfaces.some((spec) => spec.mac === managed.mac);
 	return {
 		interfaces,
 		gone,
 		recorded,
 		others: recorded.filter(isElsewhere),
-		verdicts: [...results.flatMap((result) => ("verdict" in result ? [result.verdict] : [])), ...refused, ...withoutLink(context)],
+		verdicts: [
+			...results.flatMap((result) =>
+				"verdict" in result ? [result.verdict] : [],
+			),
+			...refused,
+			...withoutLink(context),
+		],
 		notes: [...context.notes, ...primaryNotes(observed)],
 		primary: findPrimary(observed),
 		rpFilter: settings.rpFilter,
-		overridden: request.force ? interfaces.flatMap((spec) => foreignFiles(spec.name, spec.mac, observed).map(({ path }) => path)) : [],
+		overridden: request.force
+			? interfaces.flatMap((spec) =>
+					foreignFiles(spec.name, spec.mac, observed).map(({ path }) => path),
+				)
+			: [],
 	};
 }
 
 function targetNames({ observed, request, settings }: Context): string[] {
 	if (request.targets !== "all") return request.targets;
-	return observed.links.filter((link) => notCandidate(link, settings.exclude) === undefined).map((link) => link.name);
+	return observed.links
+		.filter((link) => notCandidate(link, settings.exclude) === undefined)
+		.map((link) => link.name);
 }
 
 // `--all` also stands for what the cloud lists and the guest does not show yet.
@@ -57,14 +110,34 @@ function withoutLink({ observed, request }: Context): Verdict[] {
 	const { cloud, links } = observed;
 	if (request.targets !== "all" || request.verb === "remove") return [];
 	if (!cloud?.listed) {
-		return [{ link: "-", mac: undefined, kind: "pending", reason: `the metadata service: ${cloud?.problem ?? "was not asked"}`, exitCode: 4 }];
+		return [
+			{
+				link: "-",
+				mac: undefined,
+				kind: "pending",
+				reason: `the metadata service: ${cloud?.problem ?? "was not asked"}`,
+				exitCode: 4,
+			},
+		];
 	}
 	return cloud.listed
-		.filter((mac) => mac !== cloud.primaryMac && !links.some((link) => link.mac === mac))
-		.map((mac) => ({ link: "-", mac, kind: "pending", reason: `the ENI ${mac} is bound, but its NIC has not come up yet`, exitCode: 4 }));
+		.filter(
+			(mac) =>
+				mac !== cloud.primaryMac && !links.some((link) => link.mac === mac),
+		)
+		.map((mac) => ({
+			link: "-",
+			mac,
+			kind: "pending",
+			reason: `the ENI ${mac} is bound, but its NIC has not come up yet`,
+			exitCode: 4,
+		}));
 }
 
-function decide(name: string, context: Context): { spec: InterfaceSpec } | { verdict: Verdict } {
+function decide(
+	name: string,
+	context: Context,
+): { spec: InterfaceSpec } | { verdict: Verdict } {
 	const { observed, request, settings, recorded } = context;
 	const link = observed.links.find((candidate) => candidate.name === name);
 	const stop = (kind: Verdict["kind"], reason: string, exitCode: number) => ({
@@ -74,43 +147,97 @@ function decide(name: string, context: Context): { spec: InterfaceSpec } | { ver
 		const isManaged = recorded.some((managed) => managed.name === name);
 		return isManaged
 			? stop("released", "is removed", 0)
-			: stop("unmanaged", link ? "is not managed: nothing to remove" : "is not managed, and there is no such NIC", link ? 0 : 2);
+			: stop(
+					"unmanaged",
+					link
+						? "is not managed: nothing to remove"
+						: "is not managed, and there is no such NIC",
+					link ? 0 : 2,
+				);
 	}
-	if (!link) return stop("missing", `there is no such NIC: the machine has ${observed.links.map((other) => other.name).join(", ")}`, 2);
+	if (!link)
+		return stop(
+			"missing",
+			`there is no such NIC: the machine has ${observed.links.map((other) => other.name).join(", ")}`,
+			2,
+		);
 	const wrong = notCandidate(link, settings.exclude);
 	if (wrong) return stop("wrong-kind", wrong, 2);
 	const primary = primaryReason(link, observed);
-	if (primary) return stop("primary", primaryAdvice(link, primary, observed), request.targets === "all" ? 0 : 5);
-	const twins = observed.links.filter((other) => other.mac === link.mac && notCandidate(other, settings.exclude) === undefined);
+	if (primary)
+		return stop(
+			"primary",
+			primaryAdvice(link, primary, observed),
+			request.targets === "all" ? 0 : 5,
+		);
+	const twins = observed.links.filter(
+		(other) =>
+			other.mac === link.mac &&
+			notCandidate(other, settings.exclude) === undefined,
+	);
 	if (twins.length > 1) {
-		return stop("refused", `shares the MAC ${link.mac} with ${twins.filter((twin) => twin !== link).map((twin) => twin.name).join(", ")}: neither is touched`, 5);
+		return stop(
+			"refused",
+			`shares the MAC ${link.mac} with ${twins
+				.filter((twin) => twin !== link)
+				.map((twin) => twin.name)
+				.join(", ")}: neither is touched`,
+			5,
+		);
 	}
 	const entry = observed.state.interfaces[link.mac];
 	if (entry?.released && request.targets === "all") {
-		return stop("released", `was removed; \`eni-configure ${name}\` takes it back`, 0);
+		return stop(
+			"released",
+			`was removed; \`eni-configure ${name}\` takes it back`,
+			0,
+		);
 	}
 	const configured = configuredSource(link, settings, observed.state);
 	const pinned = pinnedElsewhere(link, settings, observed.state);
-	if (pinned) context.notes.push({ link: name, text: `the config's ${name} meant the NIC ${pinned}, and this one is ${link.mac}: not used` });
+	if (pinned)
+		context.notes.push({
+			link: name,
+			text: `the config's ${name} meant the NIC ${pinned}, and this one is ${link.mac}: not used`,
+		});
 	if (observed.facts.tkeCni && request.targets === "all" && !configured) {
-		return stop("refused", `the container network ${observed.facts.tkeCni} owns ENIs here: name the NIC under \`interfaces:\` in the config to have it configured`, 5);
+		return stop(
+			"refused",
+			`the container network ${observed.facts.tkeCni} owns ENIs here: name the NIC under \`interfaces:\` in the config to have it configured`,
+			5,
+		);
 	}
 	const address = chooseAddress(link, configured, context);
-	if ("kind" in address) return stop(address.kind, address.reason, address.exitCode);
+	if ("kind" in address)
+		return stop(address.kind, address.reason, address.exitCode);
 
 	const held = address.addresses.flatMap((cidr) => {
 		const reason = addressHolder(cidr.split("/")[0] ?? "", link, context);
 		return reason ? [{ cidr, reason }] : [];
 	});
 	const [first] = held;
-	if (first && (first.cidr === address.addresses[0] || address.source !== "metadata")) {
-		return stop("held", `${first.cidr.split("/")[0]} ${first.reason}: held, not configured`, 5);
+	if (
+		first &&
+		(first.cidr === address.addresses[0] || address.source !== "metadata")
+	) {
+		return stop(
+			"held",
+			`${first.cidr.split("/")[0]} ${first.reason}: held, not configured`,
+			5,
+		);
 	}
-	for (const { cidr, reason } of held) context.notes.push({ link: name, text: `${cidr.split("/")[0]} ${reason}: held, not configured` });
+	for (const { cidr, reason } of held)
+		context.notes.push({
+			link: name,
+			text: `${cidr.split("/")[0]} ${reason}: held, not configured`,
+		});
 
 	const foreign = foreignFiles(name, link.mac, observed);
-	if (foreign.length > 0 && !request.force) return stop("held", heldAdvice(name, foreign), 5);
-	const addresses = address.addresses.filter((cidr) => !held.some((one) => one.cidr === cidr));
+	if (foreign.length > 0 && !request.force)
+		return stop("held", heldAdvice(name, foreign), 5);
+	const addresses = address.addresses.filter(
+		(cidr) => !held.some((one) => one.cidr === cidr),
+	);
 	return { spec: specOf(link, { ...address, addresses }, context) };
 }
 
@@ -122,7 +249,10 @@ function specOf(link: Link, address: Address, context: Context): InterfaceSpec {
 	const table = chooseTable(link, observed, recorded, context.taken);
 	context.taken.push(table);
 	const isShared = primaries.some((other) =>
-		other.addresses.some(({ family, ip, prefix }) => family === 4 && subnetOf(ip, prefix) === subnet),
+		other.addresses.some(
+			({ family, ip, prefix }) =>
+				family === 4 && subnetOf(ip, prefix) === subnet,
+		),
 	);
 	return {
 		name: link.name,
@@ -131,7 +261,10 @@ function specOf(link: Link, address: Address, context: Context): InterfaceSpec {
 		subnet,
 		gateway: address.gateway,
 		table: settings.routing === "none" ? undefined : table,
-		throws: settings.routing === "none" ? [] : throwPrefixes(observed, primaries, settings.exclude, subnet),
+		throws:
+			settings.routing === "none"
+				? []
+				: throwPrefixes(observed, primaries, settings.exclude, subnet),
 		demoteMetric: isShared ? demotedMetric(table) : undefined,
 		nmControlled: !observed.facts.networkManagerRunning,
 		source: address.source,
@@ -144,24 +277,36 @@ function chooseAddress(
 	context: Context,
 ): Address | { kind: Verdict["kind"]; reason: string; exitCode: number } {
 	const { observed, request } = context;
-	const remembered = request.fromMetadata ? undefined : observed.state.interfaces[link.mac]?.flags;
+	const remembered = request.fromMetadata
+		? undefined
+		: observed.state.interfaces[link.mac]?.flags;
 	const flags = request.flags ?? remembered;
 	if (flags) return { ...flags, source: "flags" };
-	if (configured && !request.fromMetadata) return { ...configured, source: "config" };
+	if (configured && !request.fromMetadata)
+		return { ...configured, source: "config" };
 
 	const { cloud } = observed;
 	if (!cloud?.listed) {
-		return { kind: "pending", reason: `the metadata service: ${cloud?.problem ?? "was not asked"}`, exitCode: 4 };
+		return {
+			kind: "pending",
+			reason: `the metadata service: ${cloud?.problem ?? "was not asked"}`,
+			exitCode: 4,
+		};
 	}
 	const answer = cloud.enis[link.mac];
 	if (!cloud.listed.includes(link.mac) || answer === undefined) {
 		const reason = `the metadata service does not list its MAC ${link.mac}`;
-		return request.targets === "all" ? { kind: "unmanaged", reason, exitCode: 0 } : { kind: "unlisted", reason, exitCode: 4 };
+		return request.targets === "all"
+			? { kind: "unmanaged", reason, exitCode: 0 }
+			: { kind: "unlisted", reason, exitCode: 4 };
 	}
-	if (answer.state !== "ok") return { kind: "pending", reason: answer.reason, exitCode: 4 };
+	if (answer.state !== "ok")
+		return { kind: "pending", reason: answer.reason, exitCode: 4 };
 	const { eni } = answer;
 	const found: Address = {
-		addresses: eni.addresses.map((ip, index) => `${ip}/${index === 0 ? eni.prefix : 32}`),
+		addresses: eni.addresses.map(
+			(ip, index) => `${ip}/${index === 0 ? eni.prefix : 32}`,
+		),
 		gateway: eni.gateway,
 		source: "metadata",
 	};
@@ -174,8 +319,14 @@ function keepRecorded(
 	found: Address,
 	{ recorded, notes }: Context,
 ): Address | { kind: Verdict["kind"]; reason: string; exitCode: number } {
-	const own = recorded.filter((managed) => managed.mac === link.mac && managed.name === link.name);
-	const moved = own.find((managed) => managed.gateway !== found.gateway || managed.addresses[0] !== found.addresses[0]);
+	const own = recorded.filter(
+		(managed) => managed.mac === link.mac && managed.name === link.name,
+	);
+	const moved = own.find(
+		(managed) =>
+			managed.gateway !== found.gateway ||
+			managed.addresses[0] !== found.addresses[0],
+	);
 	if (moved) {
 		return {
 			kind: "pending",
@@ -184,29 +335,61 @@ function keepRecorded(
 		};
 	}
 	const listed = found.addresses.map((cidr) => cidr.split("/")[0]);
-	const extra = [...new Set(own.flatMap((managed) => managed.addresses))].filter((cidr) => !listed.includes(cidr.split("/")[0]));
+	const extra = [
+		...new Set(own.flatMap((managed) => managed.addresses)),
+	].filter((cidr) => !listed.includes(cidr.split("/")[0]));
 	for (const cidr of extra) {
-		notes.push({ link: link.name, text: `${cidr.split("/")[0]} is no longer listed by the metadata service: kept; --prune removes it` });
+		notes.push({
+			link: link.name,
+			text: `${cidr.split("/")[0]} is no longer listed by the metadata service: kept; --prune removes it`,
+		});
 	}
 	const [first = "", ...further] = found.addresses;
-	return { ...found, addresses: [first, ...[...further, ...extra].sort((a, b) => compareIps(ipOf(a), ipOf(b)))] };
+	return {
+		...found,
+		addresses: [
+			first,
+			...[...further, ...extra].sort((a, b) => compareIps(ipOf(a), ipOf(b))),
+		],
+	};
 }
 
 // Containers come first: an address that is somebody else's in this guest is not ours to configure.
-function addressHolder(ip: string, link: Link, { observed, recorded }: Context): string | undefined {
-	const elsewhere = observed.links.find((other) => other.name !== link.name && other.addresses.some((address) => address.ip === ip));
+function addressHolder(
+	ip: string,
+	link: Link,
+	{ observed, recorded }: Context,
+): string | undefined {
+	const elsewhere = observed.links.find(
+		(other) =>
+			other.name !== link.name &&
+			other.addresses.some((address) => address.ip === ip),
+	);
 	if (elsewhere) return `stands on ${elsewhere.name}`;
 	const route = observed.routes.find(
-		({ dst, type, devs }) => dst === `${ip}/32` && type === "unicast" && devs.length > 0 && !devs.includes(link.name),
+		({ dst, type, devs }) =>
+			dst === `${ip}/32` &&
+			type === "unicast" &&
+			devs.length > 0 &&
+			!devs.includes(link.name),
 	);
 	if (route) return `is routed to ${route.devs.join(", ")}`;
-	const rule = observed.rules.find((one) => (one.from === `${ip}/32` || one.to === `${ip}/32`) && !isOurRule(one, recorded));
-	if (rule) return `is named by the rule with priority ${rule.priority} (\`ip rule\`), which is not ours`;
+	const rule = observed.rules.find(
+		(one) =>
+			(one.from === `${ip}/32` || one.to === `${ip}/32`) &&
+			!isOurRule(one, recorded),
+	);
+	if (rule)
+		return `is named by the rule with priority ${rule.priority} (\`ip rule\`), which is not ours`;
 	return undefined;
 }
 
 /** Files that claim the link and are not ours: by their name, or an ifcfg that names its device or MAC. */
-export function foreignFiles(name: string, mac: string, observed: Pick<Observed, "files">): { path: string; content: string }[] {
+export function foreignFiles(
+	name: string,
+	mac: string,
+	observed: Pick<Observed, "files">,
+): { path: string; content: string }[] {
 	const own = linkFilePaths(name);
 	return observed.files.filter((file) => {
 		if (bodyOf(file.content) !== undefined) return false;
@@ -218,7 +401,10 @@ export function foreignFiles(name: string, mac: string, observed: Pick<Observed,
 	});
 }
 
-function heldAdvice(name: string, files: { path: string; content: string }[]): string {
+function heldAdvice(
+	name: string,
+	files: { path: string; content: string }[],
+): string {
 	const names = files.map((file) => file.path.split("/").at(-1)).join(", ");
 	const steals = files.some((file) => {
 		const values = parseIfcfg(file.content);
@@ -227,13 +413,18 @@ function heldAdvice(name: string, files: { path: string; content: string }[]): s
 	return [
 		`${names} ${files.length > 1 ? "are" : "is"} not ours (made or edited by hand): left alone;`,
 		`\`eni-configure ${name} --force\` replaces ${files.length > 1 ? "them" : "it"} and keeps a copy`,
-		...(steals ? ["(its GATEWAY without DEFROUTE=no takes the machine's default route at every ifup)"] : []),
+		...(steals
+			? [
+					"(its GATEWAY without DEFROUTE=no takes the machine's default route at every ifup)",
+				]
+			: []),
 	].join(" ");
 }
 
 function primaryAdvice(link: Link, reason: string, observed: Observed): string {
 	const mac = observed.cloud?.primaryMac ?? observed.state.primary?.mac;
-	const isStolen = reason.includes("default route") && mac !== undefined && mac !== link.mac;
+	const isStolen =
+		reason.includes("default route") && mac !== undefined && mac !== link.mac;
 	const route = defaultRoutes(observed.routes)[0];
 	return isStolen
 		? `${reason}, though the primary ENI is ${mac}: never touched; give the default route back first (now: default via ${route?.via ?? "nothing"} dev ${link.name})`
@@ -241,26 +432,49 @@ function primaryAdvice(link: Link, reason: string, observed: Observed): string {
 }
 
 // What the record holds and this run takes away: `remove`, and stale entries of a spec's name or MAC.
-function isGone(managed: Managed, interfaces: InterfaceSpec[], { request }: Context): boolean {
-	if (request.verb === "remove") return request.targets !== "all" && request.targets.includes(managed.name);
+function isGone(
+	managed: Managed,
+	interfaces: InterfaceSpec[],
+	{ request }: Context,
+): boolean {
+	if (request.verb === "remove")
+		return request.targets !== "all" && request.targets.includes(managed.name);
 	return interfaces.some(
 		(spec) => (spec.mac === managed.mac) !== (spec.name === managed.name),
 	);
 }
 
 // Two ENIs with one address: which one the cloud means cannot be known, so neither is configured.
-function withoutSharedAddresses(specs: InterfaceSpec[]): { kept: InterfaceSpec[]; refused: Verdict[] } {
+function withoutSharedAddresses(specs: InterfaceSpec[]): {
+	kept: InterfaceSpec[];
+	refused: Verdict[];
+} {
 	const refused = specs.flatMap((spec): Verdict[] => {
 		for (const other of specs) {
-			const shared = spec.addresses.map(ipOf).find((ip) => other !== spec && other.addresses.map(ipOf).includes(ip));
+			const shared = spec.addresses
+				.map(ipOf)
+				.find((ip) => other !== spec && other.addresses.map(ipOf).includes(ip));
 			if (shared) {
 				const reason = `${shared} is given to ${other.name} as well: neither is configured`;
-				return [{ link: spec.name, mac: spec.mac, kind: "pending", reason, exitCode: 4 }];
+				return [
+					{
+						link: spec.name,
+						mac: spec.mac,
+						kind: "pending",
+						reason,
+						exitCode: 4,
+					},
+				];
 			}
 		}
 		return [];
 	});
-	return { kept: specs.filter((spec) => !refused.some((verdict) => verdict.link === spec.name)), refused };
+	return {
+		kept: specs.filter(
+			(spec) => !refused.some((verdict) => verdict.link === spec.name),
+		),
+		refused,
+	};
 }
 
 function ipOf(cidr: string): string {
@@ -270,9 +484,19 @@ function ipOf(cidr: string): string {
 function primaryNotes(observed: Observed): Note[] {
 	const link = findPrimary(observed);
 	const own = link?.addresses.map((address) => address.ip) ?? [];
-	const extra = (observed.cloud?.primaryAddresses ?? []).filter((ip) => !own.includes(ip));
+	const extra = (observed.cloud?.primaryAddresses ?? []).filter(
+		(ip) => !own.includes(ip),
+	);
 	const first = link?.addresses.find((address) => address.family === 4);
 	if (!link || extra.length === 0) return [];
-	const place = first && extra.every((ip) => isInside(ip, subnetOf(first.ip, first.prefix))) ? "" : " (another subnet)";
-	return [{ link: link.name, text: `the primary ENI has ${extra.join(", ")} in the cloud and not in the guest${place}: reported, not configured` }];
+	const place =
+		first && extra.every((ip) => isInside(ip, subnetOf(first.ip, first.prefix)))
+			? ""
+			: " (another subnet)";
+	return [
+		{
+			link: link.name,
+			text: `the primary ENI has ${extra.join(", ")} in the cloud and not in the guest${place}: reported, not configured`,
+		},
+	];
 }

@@ -14,26 +14,51 @@ export function errorCode(error: unknown): string | undefined {
  * Reads at most `limit` bytes as latin1, so that every byte survives a round trip.
  * Undefined when there is no such file; throws an AgentError when it is larger or no regular file.
  */
-export function readFile(fs: FileSystem, path: string, limit = 1024 * 1024): FileState | undefined {
+export function readFile(
+	fs: FileSystem,
+	path: string,
+	limit = 1024 * 1024,
+): FileState | undefined {
 	let fd: number;
 	try {
 		fd = fs.openSync(path, readFlags);
 	} catch (error) {
-		if (errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR") return undefined;
-		throw new AgentError("refused", `${path} cannot be read: ${errorCode(error)}`, error);
+		if (errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR")
+			return undefined;
+		throw new AgentError(
+			"refused",
+			`${path} cannot be read: ${errorCode(error)}`,
+			error,
+		);
 	}
 	try {
 		const stat = fs.fstatSync(fd);
-		if (!stat.isFile()) throw new AgentError("refused", `${path} is not a regular file: move it away`);
+		if (!stat.isFile())
+			throw new AgentError(
+				"refused",
+				`${path} is not a regular file: move it away`,
+			);
 		// Files in /proc say they are empty, so the size is no guide but for the first buffer.
-		let buffer = Buffer.alloc(Math.max(stat.size, 4096) < limit ? Math.max(stat.size, 4096) + 1 : limit + 1);
+		let buffer = Buffer.alloc(
+			Math.max(stat.size, 4096) < limit
+				? Math.max(stat.size, 4096) + 1
+				: limit + 1,
+		);
 		let size = 0;
 		for (;;) {
 			const count = fs.readSync(fd, buffer, size, buffer.length - size, null);
 			if (count === 0) break;
 			size += count;
-			if (size > limit) throw new AgentError("refused", `${path} is larger than the ${limit} bytes such a file may have`);
-			if (size === buffer.length) buffer = Buffer.concat([buffer, Buffer.alloc(Math.min(buffer.length, limit + 1 - size))]);
+			if (size > limit)
+				throw new AgentError(
+					"refused",
+					`${path} is larger than the ${limit} bytes such a file may have`,
+				);
+			if (size === buffer.length)
+				buffer = Buffer.concat([
+					buffer,
+					Buffer.alloc(Math.min(buffer.length, limit + 1 - size)),
+				]);
 		}
 		return {
 			content: buffer.toString("latin1", 0, size),

@@ -4,18 +4,25 @@ import { isIpv4, parseCidr } from "./ipv4.js";
  * What a rendered file may hold, whoever wrote the template. ifcfg files are sourced by root's
  * shell, and CentOS 7's init script evals every line that holds one of these, comments included.
  */
-const evaluated = /(DEVICE|TYPE|SLAVE|NM_CONTROLLED|ONBOOT|BRIDGE|MASTER|HWADDR)=/;
+const evaluated =
+	/(DEVICE|TYPE|SLAVE|NM_CONTROLLED|ONBOOT|BRIDGE|MASTER|HWADDR)=/;
 const assignment = /^([A-Z][A-Z0-9_]*)="([A-Za-z0-9 .:,/_@%+-]*)"$/;
 // Variables by which a sourced file could change what root's shell runs.
-const forbidden = /^(PATH|IFS|ENV|BASH.*|LD_.*|SHELL.*|PS[0-9]|PROMPT_COMMAND|HOME|CDPATH|GLOBIGNORE)$/;
+const forbidden =
+	/^(PATH|IFS|ENV|BASH.*|LD_.*|SHELL.*|PS[0-9]|PROMPT_COMMAND|HOME|CDPATH|GLOBIGNORE)$/;
 
 /** The first problem in an ifcfg text as `line N: what`, or undefined. Every key of `must` has to be there with its value. */
-export function ifcfgProblem(text: string, must: Record<string, string>): string | undefined {
+export function ifcfgProblem(
+	text: string,
+	must: Record<string, string>,
+): string | undefined {
 	const seen: Record<string, string> = {};
 	const problem = firstProblem(text, (line) => {
 		const match = assignment.exec(line);
-		if (!match?.[1]) return `${show(line)} is not KEY="value" with a plain value`;
-		if (forbidden.test(match[1])) return `${match[1]} may not be set in a file that root's shell reads`;
+		if (!match?.[1])
+			return `${show(line)} is not KEY="value" with a plain value`;
+		if (forbidden.test(match[1]))
+			return `${match[1]} may not be set in a file that root's shell reads`;
 		if (seen[match[1]] !== undefined) return `${match[1]} is set twice`;
 		seen[match[1]] = match[2] ?? "";
 		return undefined;
@@ -29,13 +36,29 @@ export function ifcfgProblem(text: string, must: Record<string, string>): string
 export function routeProblem(text: string, link: string): string | undefined {
 	return firstProblem(text, (line) => {
 		const words = line.split(" ");
-		const type = words[0] === "throw" || words[0] === "blackhole" || words[0] === "unreachable" ? words.shift() : undefined;
+		const type =
+			words[0] === "throw" ||
+			words[0] === "blackhole" ||
+			words[0] === "unreachable"
+				? words.shift()
+				: undefined;
 		const dst = words.shift() ?? "";
-		if (dst !== "default" && !parseCidr(dst)) return `${show(line)} does not begin with a prefix or \`default\``;
+		if (dst !== "default" && !parseCidr(dst))
+			return `${show(line)} does not begin with a prefix or \`default\``;
 		const pairs = pairsOf(words);
 		if (!pairs) return `${show(line)} is not words for \`ip route add\``;
-		if (!type && pairs.dev !== link) return `${show(line)} lacks \`dev ${link}\``;
-		return pairProblem(line, pairs, ["dev", "via", "table", "src", "metric", "mtu", "scope", "proto"]);
+		if (!type && pairs.dev !== link)
+			return `${show(line)} lacks \`dev ${link}\``;
+		return pairProblem(line, pairs, [
+			"dev",
+			"via",
+			"table",
+			"src",
+			"metric",
+			"mtu",
+			"scope",
+			"proto",
+		]);
 	});
 }
 
@@ -44,8 +67,10 @@ export function ruleProblem(text: string): string | undefined {
 	return firstProblem(text, (line) => {
 		const pairs = pairsOf(line.split(" "));
 		if (!pairs) return `${show(line)} is not words for \`ip rule add\``;
-		if (!pairs.priority || !pairs.table) return `${show(line)} needs a numeric table and priority`;
-		if (!parseCidr(pairs.from ?? "") && !parseCidr(pairs.to ?? "")) return `${show(line)} names no address`;
+		if (!pairs.priority || !pairs.table)
+			return `${show(line)} needs a numeric table and priority`;
+		if (!parseCidr(pairs.from ?? "") && !parseCidr(pairs.to ?? ""))
+			return `${show(line)} names no address`;
 		return pairProblem(line, pairs, ["from", "to", "table", "priority"]);
 	});
 }
@@ -53,12 +78,18 @@ export function ruleProblem(text: string): string | undefined {
 /** The first problem in a block of sysctl.conf lines. */
 export function sysctlProblem(text: string): string | undefined {
 	return firstProblem(text, (line) =>
-		/^net\.ipv4\.conf\.[A-Za-z0-9_.-]+ = [0-9]+$/.test(line) ? undefined : `${show(line)} is not \`net.ipv4.conf.NAME.KEY = NUMBER\``,
+		/^net\.ipv4\.conf\.[A-Za-z0-9_.-]+ = [0-9]+$/.test(line)
+			? undefined
+			: `${show(line)} is not \`net.ipv4.conf.NAME.KEY = NUMBER\``,
 	);
 }
 
-function firstProblem(text: string, check: (line: string) => string | undefined): string | undefined {
-	if (!/^[\x20-\x7e\n]*$/.test(text)) return "it holds bytes other than printable ASCII";
+function firstProblem(
+	text: string,
+	check: (line: string) => string | undefined,
+): string | undefined {
+	if (!/^[\x20-\x7e\n]*$/.test(text))
+		return "it holds bytes other than printable ASCII";
 	if (text.length > 64 * 1024) return "it is larger than 64 KiB";
 	for (const [index, line] of text.split("\n").entries()) {
 		if (line === "") continue;
@@ -69,7 +100,9 @@ function firstProblem(text: string, check: (line: string) => string | undefined)
 			: check(line);
 		if (problem) return `line ${index + 1}: ${problem}`;
 	}
-	return text.endsWith("\n") || text === "" ? undefined : "its last line has no newline";
+	return text.endsWith("\n") || text === ""
+		? undefined
+		: "its last line has no newline";
 }
 
 function pairsOf(words: string[]): Record<string, string> | undefined {
@@ -82,7 +115,11 @@ function pairsOf(words: string[]): Record<string, string> | undefined {
 	return pairs;
 }
 
-function pairProblem(line: string, pairs: Record<string, string>, known: string[]): string | undefined {
+function pairProblem(
+	line: string,
+	pairs: Record<string, string>,
+	known: string[],
+): string | undefined {
 	const isFine: Record<string, (value: string) => boolean> = {
 		from: (value) => parseCidr(value) !== undefined,
 		to: (value) => parseCidr(value) !== undefined,
@@ -93,9 +130,13 @@ function pairProblem(line: string, pairs: Record<string, string>, known: string[
 		proto: (value) => /^[a-z0-9]+$/.test(value),
 	};
 	const wrong = Object.entries(pairs).find(
-		([key, value]) => !known.includes(key) || !(isFine[key] ?? ((text) => /^\d{1,9}$/.test(text)))(value),
+		([key, value]) =>
+			!known.includes(key) ||
+			!(isFine[key] ?? ((text) => /^\d{1,9}$/.test(text)))(value),
 	);
-	return wrong ? `${show(line)}: \`${wrong.join(" ")}\` is not understood` : undefined;
+	return wrong
+		? `${show(line)}: \`${wrong.join(" ")}\` is not understood`
+		: undefined;
 }
 
 function show(line: string): string {

@@ -2,7 +2,9 @@ import ipaddr from "ipaddr.js";
 
 /** Whether text is a dotted quad in decimal, without leading zeros: nothing a shell could read otherwise. */
 export function isIpv4(text: string): boolean {
-	return /^[0-9.]{7,15}$/.test(text) && ipaddr.IPv4.isValidFourPartDecimal(text);
+	return (
+		/^[0-9.]{7,15}$/.test(text) && ipaddr.IPv4.isValidFourPartDecimal(text)
+	);
 }
 
 /** Splits `192.168.1.62/26`; undefined when it is not an IPv4 address with a prefix of 0 to 32. */
@@ -65,7 +67,11 @@ export function hostAddressProblem(
 ): string | undefined {
 	if (!isIpv4(ip)) return "is not an IPv4 address";
 	const range = ipaddr.IPv4.parse(ip).range();
-	if (["unspecified", "broadcast", "multicast", "linkLocal", "loopback"].includes(range)) {
+	if (
+		["unspecified", "broadcast", "multicast", "linkLocal", "loopback"].includes(
+			range,
+		)
+	) {
 		return `is a ${range} address`;
 	}
 	const first = Number(ip.split(".")[0]);

@@ -4,31 +4,111 @@ import { version } from "../package.json";
 // The entry loads yargs and nothing else: --help and --version cost no more than that.
 
 const targetOptions = {
-	all: { type: "boolean", describe: "All secondary ENIs of this machine", group: "Which NICs:" },
-	address: { type: "string", describe: "Address with prefix, instead of the metadata service's; may be repeated. Needs --gateway and exactly one NIC", group: "Addresses without metadata:" },
-	netmask: { type: "string", describe: "Mask for an --address without a prefix", group: "Addresses without metadata:" },
-	gateway: { type: "string", describe: "Gateway of the ENI's subnet", group: "Addresses without metadata:" },
-	"from-metadata": { type: "boolean", describe: "Forget addresses given by flags, go by the metadata service again", group: "Addresses without metadata:" },
-	restart: { type: "string", describe: "auto | interface | service | none: what Step 7 restarts [auto]", group: "How:" },
-	routing: { type: "string", describe: "policy | none: replies leave by their own NIC, or not our business [policy]", group: "How:" },
-	"rp-filter": { type: "string", describe: "0 | 1 | 2: reverse path filter to set [0]", group: "How:" },
-	backend: { type: "string", describe: "auto | initscripts [auto]", group: "How:" },
-	force: { type: "boolean", describe: "Replace files made by hand; copies are kept and `remove` gives them back", group: "How:" },
-	prune: { type: "boolean", describe: "Remove addresses that the metadata service no longer lists", group: "How:" },
-	"metadata-url": { type: "string", describe: "Base address of the metadata service", group: "How:" },
+	all: {
+		type: "boolean",
+		describe: "All secondary ENIs of this machine",
+		group: "Which NICs:",
+	},
+	address: {
+		type: "string",
+		describe:
+			"Address with prefix, instead of the metadata service's; may be repeated. Needs --gateway and exactly one NIC",
+		group: "Addresses without metadata:",
+	},
+	netmask: {
+		type: "string",
+		describe: "Mask for an --address without a prefix",
+		group: "Addresses without metadata:",
+	},
+	gateway: {
+		type: "string",
+		describe: "Gateway of the ENI's subnet",
+		group: "Addresses without metadata:",
+	},
+	"from-metadata": {
+		type: "boolean",
+		describe:
+			"Forget addresses given by flags, go by the metadata service again",
+		group: "Addresses without metadata:",
+	},
+	restart: {
+		type: "string",
+		describe: "auto | interface | service | none: what Step 7 restarts [auto]",
+		group: "How:",
+	},
+	routing: {
+		type: "string",
+		describe:
+			"policy | none: replies leave by their own NIC, or not our business [policy]",
+		group: "How:",
+	},
+	"rp-filter": {
+		type: "string",
+		describe: "0 | 1 | 2: reverse path filter to set [0]",
+		group: "How:",
+	},
+	backend: {
+		type: "string",
+		describe: "auto | initscripts [auto]",
+		group: "How:",
+	},
+	force: {
+		type: "boolean",
+		describe:
+			"Replace files made by hand; copies are kept and `remove` gives them back",
+		group: "How:",
+	},
+	prune: {
+		type: "boolean",
+		describe: "Remove addresses that the metadata service no longer lists",
+		group: "How:",
+	},
+	"metadata-url": {
+		type: "string",
+		describe: "Base address of the metadata service",
+		group: "How:",
+	},
 } as const;
 
 const waitOptions = {
-	wait: { type: "boolean", describe: "Wait for NICs and metadata that are not ready yet", group: "Waiting:" },
-	"wait-timeout": { type: "string", describe: "Seconds that --wait waits at most [60]", group: "Waiting:" },
-	"lock-timeout": { type: "string", describe: "Seconds to wait for another run to end [60]", group: "Waiting:" },
+	wait: {
+		type: "boolean",
+		describe: "Wait for NICs and metadata that are not ready yet",
+		group: "Waiting:",
+	},
+	"wait-timeout": {
+		type: "string",
+		describe: "Seconds that --wait waits at most [60]",
+		group: "Waiting:",
+	},
+	"lock-timeout": {
+		type: "string",
+		describe: "Seconds to wait for another run to end [60]",
+		group: "Waiting:",
+	},
 } as const;
 
 const outputOptions = {
-	config: { type: "string", describe: "Config file [/etc/eni-configure/config.yaml]", group: "Output and config:" },
-	json: { type: "boolean", describe: "Print the result as JSON", group: "Output and config:" },
-	verbose: { type: "boolean", describe: "Say more", group: "Output and config:" },
-	quiet: { type: "boolean", describe: "Say only what went wrong", group: "Output and config:" },
+	config: {
+		type: "string",
+		describe: "Config file [/etc/eni-configure/config.yaml]",
+		group: "Output and config:",
+	},
+	json: {
+		type: "boolean",
+		describe: "Print the result as JSON",
+		group: "Output and config:",
+	},
+	verbose: {
+		type: "boolean",
+		describe: "Say more",
+		group: "Output and config:",
+	},
+	quiet: {
+		type: "boolean",
+		describe: "Say only what went wrong",
+		group: "Output and config:",
+	},
 } as const;
 
 const exitCodes = `Exit codes: 0 converged, 1 internal error, 2 usage, config or unknown NIC, 3 rolled back,
@@ -40,11 +120,16 @@ type Command = "configure" | "plan" | "remove" | "status";
 
 async function main(argv: string[]): Promise<number> {
 	let exitCode = 0;
-	const handle = (command: Command) => async (values: Record<string, unknown>) => {
-		const { runCommand } = await import("./commands/run.js");
-		exitCode = await runCommand(command, values);
-	};
-	const nics = { type: "string", array: true, describe: "NIC names, such as eth1" } as const;
+	const handle =
+		(command: Command) => async (values: Record<string, unknown>) => {
+			const { runCommand } = await import("./commands/run.js");
+			exitCode = await runCommand(command, values);
+		};
+	const nics = {
+		type: "string",
+		array: true,
+		describe: "NIC names, such as eth1",
+	} as const;
 	const cli = yargs(argv)
 		.scriptName("eni-configure")
 		.locale("en")
@@ -54,39 +139,69 @@ async function main(argv: string[]): Promise<number> {
 			"boolean-negation": false,
 			"dot-notation": false,
 		})
-		.usage("$0 NIC...   configure newly bound ENIs: files, rp_filter, restart, verify\n$0 COMMAND")
+		.usage(
+			"$0 NIC...   configure newly bound ENIs: files, rp_filter, restart, verify\n$0 COMMAND",
+		)
 		.command(
 			["configure [nics..]", "$0"],
 			"Configure the named NICs, or --all: Steps 5 to 8 of the product guide",
 			(y) =>
-				y
-					.positional("nics", nics)
-					.options({ ...targetOptions, "dry-run": { type: "boolean", describe: "The same as `plan`: change nothing", group: "How:" }, ...waitOptions, ...outputOptions }),
-			(values) => (argv.length === 0 ? noArguments() : handle("configure")(values)),
+				y.positional("nics", nics).options({
+					...targetOptions,
+					"dry-run": {
+						type: "boolean",
+						describe: "The same as `plan`: change nothing",
+						group: "How:",
+					},
+					...waitOptions,
+					...outputOptions,
+				}),
+			(values) =>
+				argv.length === 0 ? noArguments() : handle("configure")(values),
 		)
 		.command(
 			"plan [nics..]",
 			"Show what would be done: files as a diff, commands, what stays untouched",
-			(y) => y.positional("nics", nics).options({ ...targetOptions, ...outputOptions }),
+			(y) =>
+				y
+					.positional("nics", nics)
+					.options({ ...targetOptions, ...outputOptions }),
 			handle("plan"),
 		)
 		.command(
 			"remove <nics..>",
 			"Take the agent's configuration away and give back what was there before",
-			(y) => y.positional("nics", nics).options({ restart: targetOptions.restart, backend: targetOptions.backend, "lock-timeout": waitOptions["lock-timeout"], ...outputOptions }),
+			(y) =>
+				y.positional("nics", nics).options({
+					restart: targetOptions.restart,
+					backend: targetOptions.backend,
+					"lock-timeout": waitOptions["lock-timeout"],
+					...outputOptions,
+				}),
 			handle("remove"),
 		)
 		.command(
 			"status",
 			"Show NICs, ENIs and what is configured",
-			(y) => y.options({ "metadata-url": targetOptions["metadata-url"], backend: targetOptions.backend, ...outputOptions }),
+			(y) =>
+				y.options({
+					"metadata-url": targetOptions["metadata-url"],
+					backend: targetOptions.backend,
+					...outputOptions,
+				}),
 			handle("status"),
 		)
 		.completion("completion", "Print a completion script for bash")
 		.example("$0 eth1", "configure eth1 by what the metadata service says")
 		.example("$0 plan eth1", "show that without doing it")
-		.example("$0 --all --wait", "every secondary ENI, waiting until each is ready")
-		.example("$0 eth1 --address 192.168.1.62/26 --gateway 192.168.1.1", "without metadata")
+		.example(
+			"$0 --all --wait",
+			"every secondary ENI, waiting until each is ready",
+		)
+		.example(
+			"$0 eth1 --address 192.168.1.62/26 --gateway 192.168.1.1",
+			"without metadata",
+		)
 		.epilog(exitCodes)
 		.version(version)
 		.help()
@@ -107,7 +222,9 @@ async function main(argv: string[]): Promise<number> {
 		await cli.parseAsync();
 	} catch (error) {
 		const message = error instanceof Error ? error.message : String(error);
-		process.stderr.write(`eni-configure: ${message.replace(/\n+/g, "; ")}. See eni-configure --help\n`);
+		process.stderr.write(
+			`eni-configure: ${message.replace(/\n+/g, "; ")}. See eni-configure --help\n`,
+		);
 		return 2;
 	}
 	return exitCode;
@@ -118,7 +235,9 @@ main(process.argv.slice(2)).then(
 		process.exitCode = exitCode;
 	},
 	(error) => {
-		process.stderr.write(`eni-configure: internal error: ${error instanceof Error ? error.stack : String(error)}\n`);
+		process.stderr.write(
+			`eni-configure: internal error: ${error instanceof Error ? error.stack : String(error)}\n`,
+		);
 		process.exitCode = 1;
 	},
 );

@@ -6,7 +6,8 @@ import { createHash } from "node:crypto";
  * user's. The first line must not hold `DEVICE=` or the like: CentOS 7's init script evals
  * such lines even in comments.
  */
-const title = "# eni-configure 1: made by eni-configure; once edited it counts as yours and is left alone";
+const title =
+	"# eni-configure 1: made by eni-configure; once edited it counts as yours and is left alone";
 
 /** Puts the marker before body (latin1 text). */
 export function mark(body: string): string {
@@ -20,7 +21,9 @@ export function isOurs(content: string): boolean {
 
 /** What follows a valid marker; undefined for a file that is not ours. */
 export function bodyOf(content: string): string | undefined {
-	const match = /^# eni-configure 1:[^\n]*\n# sha256 ([0-9a-f]{64})\n/.exec(content);
+	const match = /^# eni-configure 1:[^\n]*\n# sha256 ([0-9a-f]{64})\n/.exec(
+		content,
+	);
 	if (!match) return undefined;
 	const body = content.slice(match[0].length);
 	return sha256(body) === match[1] ? body : undefined;

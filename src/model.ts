@@ -254,7 +254,14 @@ export interface StateEntry {
 	/** Addresses given by flags: the MAC's source until `remove` or --from-metadata. */
 	flags?: StaticSource | undefined;
 	/** Gateway and prefix as metadata gave them, good for one instance. */
-	cache?: { instanceId: string; primaryAddress: string; prefix: number; gateway: string } | undefined;
+	cache?:
+		| {
+				instanceId: string;
+				primaryAddress: string;
+				prefix: number;
+				gateway: string;
+		  }
+		| undefined;
 }
 
 export interface State {

@@ -4,13 +4,21 @@ import * as http from "node:http";
 import * as path from "node:path";
 import { execa } from "execa";
 import { messageOf } from "./errors.js";
-import type { HttpResult, LogLevel, RunOptions, RunResult, System } from "./system.js";
+import type {
+	HttpResult,
+	LogLevel,
+	RunOptions,
+	RunResult,
+	System,
+} from "./system.js";
 
 // Cap on what a child may print; a full routing table of a busy node stays well below.
 const maxOutputBytes = 32 * 1024 * 1024;
 
 /** The real world: the kernel's files, child processes, HTTP and the monotonic clock. */
-export function realSystem(log: (level: LogLevel, message: string) => void): System {
+export function realSystem(
+	log: (level: LogLevel, message: string) => void,
+): System {
 	const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
 	return {
 		fs,
@@ -28,7 +36,10 @@ export function realSystem(log: (level: LogLevel, message: string) => void): Sys
 	};
 }
 
-async function run(argv: string[], options: RunOptions = {}): Promise<RunResult> {
+async function run(
+	argv: string[],
+	options: RunOptions = {},
+): Promise<RunResult> {
 	const [file = "", ...args] = argv;
 	// Not buffered by execa: it would wait for the end of the pipes, and ifup leaves a child
 	// behind (the late ARP update) that holds them open.
@@ -37,7 +48,12 @@ async function run(argv: string[], options: RunOptions = {}): Promise<RunResult>
 			LC_ALL: "C",
 			PATH: `${process.env.PATH ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`,
 		},
-		stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe", ...(options.inherit ?? [])],
+		stdio: [
+			options.input === undefined ? "ignore" : "pipe",
+			"pipe",
+			"pipe",
+			...(options.inherit ?? []),
+		],
 		buffer: false,
 		reject: false,
 		cleanup: false,
@@ -57,12 +73,22 @@ async function run(argv: string[], options: RunOptions = {}): Promise<RunResult>
 	const exitCode = await ended;
 	const [out, err] = await Promise.all([stdout.text(), stderr.text()]);
 	if (result.timedOut) {
-		return { exitCode: 124, stdout: out, stderr: `${file} did not end within ${options.timeoutMs} ms` };
+		return {
+			exitCode: 124,
+			stdout: out,
+			stderr: `${file} did not end within ${options.timeoutMs} ms`,
+		};
 	}
-	return { exitCode, stdout: out, stderr: exitCode === 127 && err === "" ? `${file} cannot be started` : err };
+	return {
+		exitCode,
+		stdout: out,
+		stderr: exitCode === 127 && err === "" ? `${file} cannot be started` : err,
+	};
 }
 
-function collect(stream: NodeJS.ReadableStream | null): { text: () => Promise<string> } {
+function collect(stream: NodeJS.ReadableStream | null): {
+	text: () => Promise<string>;
+} {
 	const chunks: Buffer[] = [];
 	let size = 0;
 	const ended = new Promise<void>((resolve) => {
@@ -106,7 +132,11 @@ function get(
 			});
 			response.on("end", () => {
 				if (!response.complete) return fail(new Error("the body was cut off"));
-				done({ kind: "response", status: response.statusCode ?? 0, body: Buffer.concat(chunks) });
+				done({
+					kind: "response",
+					status: response.statusCode ?? 0,
+					body: Buffer.concat(chunks),
+				});
 			});
 			response.on("aborted", () => fail(new Error("the body was cut off")));
 			response.on("error", fail);
@@ -122,7 +152,11 @@ function get(
 		request.on("error", fail);
 		function fail(error: Error): void {
 			const code = (error as NodeJS.ErrnoException).code;
-			done({ kind: "failed", reason: messageOf(error), reset: reused && (code === "ECONNRESET" || code === "EPIPE") });
+			done({
+				kind: "failed",
+				reason: messageOf(error),
+				reset: reused && (code === "ECONNRESET" || code === "EPIPE"),
+			});
 		}
 		function done(result: HttpResult): void {
 			clearTimeout(timer);

@@ -1,6 +1,11 @@
 import Handlebars from "handlebars";
 import { AgentError } from "./errors.js";
-import { ifcfgProblem, routeProblem, ruleProblem, sysctlProblem } from "./grammar.js";
+import {
+	ifcfgProblem,
+	routeProblem,
+	ruleProblem,
+	sysctlProblem,
+} from "./grammar.js";
 import { maskOfPrefix, parseCidr } from "./ipv4.js";
 import type { InterfaceSpec } from "./model.js";
 
@@ -32,7 +37,11 @@ export interface Renderer {
  */
 export function createRenderer(templates: Templates): Renderer {
 	const compiled = new Map<TemplateName, Handlebars.TemplateDelegate>();
-	function render(name: TemplateName, data: object, problemOf: (text: string) => string | undefined): string {
+	function render(
+		name: TemplateName,
+		data: object,
+		problemOf: (text: string) => string | undefined,
+	): string {
 		const { text: source, origin } = templates[name];
 		let template = compiled.get(name);
 		let text: string;
@@ -42,10 +51,18 @@ export function createRenderer(templates: Templates): Renderer {
 			compiled.set(name, template);
 			text = template(data);
 		} catch (error) {
-			throw new AgentError("usage", `template ${origin}: ${(error as Error).message.split("\n")[0]}`, error);
+			throw new AgentError(
+				"usage",
+				`template ${origin}: ${(error as Error).message.split("\n")[0]}`,
+				error,
+			);
 		}
 		const problem = problemOf(text);
-		if (problem) throw new AgentError("usage", `template ${origin} renders something unfit: ${problem}`);
+		if (problem)
+			throw new AgentError(
+				"usage",
+				`template ${origin} renders something unfit: ${problem}`,
+			);
 		return text;
 	}
 	return {
@@ -60,18 +77,26 @@ export function createRenderer(templates: Templates): Renderer {
 					NM_CONTROLLED: data.nmControlled,
 					IPADDR: data.address,
 					DEFROUTE: "no",
-					...Object.fromEntries(data.further.map(({ index, address }) => [`IPADDR${index}`, address])),
+					...Object.fromEntries(
+						data.further.map(({ index, address }) => [
+							`IPADDR${index}`,
+							address,
+						]),
+					),
 				}),
 			);
 		},
-		route: (spec) => render("route", routeData(spec), (text) => routeProblem(text, spec.name)),
+		route: (spec) =>
+			render("route", routeData(spec), (text) => routeProblem(text, spec.name)),
 		rule: (spec) => render("rule", routeData(spec), ruleProblem),
 		sysctl: (settings) => render("sysctl", { settings }, sysctlProblem),
 	};
 }
 
 function ifcfgData(spec: InterfaceSpec) {
-	const [address = "", ...further] = spec.addresses.map((cidr) => cidr.split("/")[0] ?? "");
+	const [address = "", ...further] = spec.addresses.map(
+		(cidr) => cidr.split("/")[0] ?? "",
+	);
 	return {
 		name: spec.name,
 		mac: spec.mac,

@@ -32,12 +32,25 @@ const entry = v.object({
 	managed: v.optional(managed),
 	before: v.optional(before),
 	backups: v.optional(
-		v.array(v.object({ path: v.string(), copy: v.string(), mode: v.number(), uid: v.number(), gid: v.number() })),
+		v.array(
+			v.object({
+				path: v.string(),
+				copy: v.string(),
+				mode: v.number(),
+				uid: v.number(),
+				gid: v.number(),
+			}),
+		),
 	),
 	released: v.optional(v.boolean()),
 	flags: v.optional(staticSource),
 	cache: v.optional(
-		v.object({ instanceId: v.string(), primaryAddress: v.string(), prefix: v.number(), gateway: v.string() }),
+		v.object({
+			instanceId: v.string(),
+			primaryAddress: v.string(),
+			prefix: v.number(),
+			gateway: v.string(),
+		}),
 	),
 });
 const schema = v.object({
@@ -61,9 +74,15 @@ export function readState(system: System): State {
 	const file = readFile(system.fs, paths.state);
 	if (!file) return emptyState();
 	try {
-		return v.parse(schema, JSON.parse(Buffer.from(file.content, "latin1").toString("utf8"))) as State;
+		return v.parse(
+			schema,
+			JSON.parse(Buffer.from(file.content, "latin1").toString("utf8")),
+		) as State;
 	} catch (error) {
-		system.log("warning", `${paths.state} cannot be understood (${messageOf(error).slice(0, 100)}): going by the files alone`);
+		system.log(
+			"warning",
+			`${paths.state} cannot be understood (${messageOf(error).slice(0, 100)}): going by the files alone`,
+		);
 		return emptyState();
 	}
 }
@@ -88,6 +107,10 @@ function isValid(content: string): boolean {
 
 function setAside(fs: FileSystem, content: string): void {
 	let number = 1;
-	while (readFile(fs, `${paths.state}.damaged-${number}`) !== undefined) number += 1;
-	writeAtomically(fs, `${paths.state}.damaged-${number}`, { content, mode: 0o600 });
+	while (readFile(fs, `${paths.state}.damaged-${number}`) !== undefined)
+		number += 1;
+	writeAtomically(fs, `${paths.state}.damaged-${number}`, {
+		content,
+		mode: 0o600,
+	});
 }

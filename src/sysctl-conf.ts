@@ -4,24 +4,35 @@ import type { SysctlSetting } from "./render.js";
  * Reversible edits of /etc/sysctl.conf. Text is latin1, so that a file in any encoding, with CRLF
  * or without a final newline, comes back byte for byte once our marks are taken off.
  */
-const begin = "# eni-configure begin: `eni-configure remove` takes these lines away";
+const begin =
+	"# eni-configure begin: `eni-configure remove` takes these lines away";
 const end = "# eni-configure end";
 const fileCreated = " (file created)";
 const newlineAdded = " (newline added)";
 const disabled = "# disabled by eni-configure: ";
 
-const block = new RegExp(`^${escape(begin)}( \\([a-z ]+\\))?\n(?:.*\n)*?${escape(end)}(?:\n|$)`, "m");
+const block = new RegExp(
+	`^${escapeRegExp(begin)}( \\([a-z ]+\\))?\n(?:.*\n)*?${escapeRegExp(end)}(?:\n|$)`,
+	"m",
+);
 
 /** The user's own text without our marks; undefined when there was no file before us. */
-export function stripSysctlConf(content: string | undefined): string | undefined {
+export function stripSysctlConf(
+	content: string | undefined,
+): string | undefined {
 	const { head, tail, isOurs } = takeApart(content);
 	return isOurs && head + tail === "" ? undefined : head + tail;
 }
 
 // The user's text before and after our block; `isOurs` where the file exists because of us, or not at all.
-function takeApart(content: string | undefined): { head: string; tail: string; isOurs: boolean } {
+function takeApart(content: string | undefined): {
+	head: string;
+	tail: string;
+	isOurs: boolean;
+} {
 	if (content === undefined) return { head: "", tail: "", isOurs: true };
-	const restored = (text: string) => text.replace(new RegExp(`^${escape(disabled)}`, "gm"), "");
+	const restored = (text: string) =>
+		text.replace(new RegExp(`^${escapeRegExp(disabled)}`, "gm"), "");
 	const match = block.exec(content);
 	if (!match) return { head: restored(content), tail: "", isOurs: false };
 	const tail = content.slice(match.index + match[0].length);
@@ -34,18 +45,31 @@ function takeApart(content: string | undefined): { head: string; tail: string; i
  * The text with our block at its end and every earlier line that says otherwise commented out.
  * `rendered` is the block's body for `settings`; no settings means our marks are gone.
  */
-export function editSysctlConf(content: string | undefined, settings: SysctlSetting[], rendered: string): string | undefined {
+export function editSysctlConf(
+	content: string | undefined,
+	settings: SysctlSetting[],
+	rendered: string,
+): string | undefined {
 	if (settings.length === 0) return stripSysctlConf(content);
-	const wanted = new Map(settings.map(({ link, leaf, value }) => [`${link}/${leaf}`, value]));
+	const wanted = new Map(
+		settings.map(({ link, leaf, value }) => [`${link}/${leaf}`, value]),
+	);
 	// Lines behind our block are the user's last word: they stay behind it, and contradictions() names them.
 	const { head, tail, isOurs } = takeApart(content);
 	const lines = head.split(/(?<=\n)/).map((line) => {
 		const setting = parseSysctlLine(line);
-		const isOther = setting && wanted.has(setting.key) && wanted.get(setting.key) !== setting.value;
+		const isOther =
+			setting &&
+			wanted.has(setting.key) &&
+			wanted.get(setting.key) !== setting.value;
 		return isOther ? disabled + line : line;
 	});
 	const text = lines.join("");
-	const remark = isOurs ? fileCreated : text !== "" && !text.endsWith("\n") ? newlineAdded : "";
+	const remark = isOurs
+		? fileCreated
+		: text !== "" && !text.endsWith("\n")
+			? newlineAdded
+			: "";
 	const gap = remark === newlineAdded ? "\n" : "";
 	return `${text}${gap}${begin}${remark}\n${rendered}${end}\n${tail}`;
 }
@@ -56,24 +80,43 @@ export function contradictions(
 	laterFiles: { path: string; content: string }[],
 	settings: SysctlSetting[],
 ): { path: string; key: string; want: string; got: string }[] {
-	const places = [{ path: "/etc/sysctl.conf", content: takeApart(content).tail }, ...laterFiles];
+	const places = [
+		{ path: "/etc/sysctl.conf", content: takeApart(content).tail },
+		...laterFiles,
+	];
 	return places.flatMap(({ path, content: text }) =>
 		text.split("\n").flatMap((line) => {
 			const setting = parseSysctlLine(line);
-			const own = settings.find(({ link, leaf }) => setting?.key === `${link}/${leaf}`);
+			const own = settings.find(
+				({ link, leaf }) => setting?.key === `${link}/${leaf}`,
+			);
 			return setting && own && own.value !== setting.value
-				? [{ path, key: `net.ipv4.conf.${own.link}.${own.leaf}`, want: own.value, got: setting.value }]
+				? [
+						{
+							path,
+							key: `net.ipv4.conf.${own.link}.${own.leaf}`,
+							want: own.value,
+							got: setting.value,
+						},
+					]
 				: [];
 		}),
 	);
 }
 
 // `net.ipv4.conf.eth1.rp_filter = 1` or `net/ipv4/conf/eth1/rp_filter=1`, with a leading dash or not.
-function parseSysctlLine(line: string): { key: string; value: string } | undefined {
-	const match = /^\s*-?\s*net[./]ipv4[./]conf[./]([A-Za-z0-9_-]+)[./]([a-z_]+)\s*=\s*(\S+)\s*$/.exec(line);
-	return match ? { key: `${match[1]}/${match[2]}`, value: match[3] ?? "" } : undefined;
+function parseSysctlLine(
+	line: string,
+): { key: string; value: string } | undefined {
+	const match =
+		/^\s*-?\s*net[./]ipv4[./]conf[./]([A-Za-z0-9_-]+)[./]([a-z_]+)\s*=\s*(\S+)\s*$/.exec(
+			line,
+		);
+	return match
+		? { key: `${match[1]}/${match[2]}`, value: match[3] ?? "" }
+		: undefined;
 }
 
-function escape(text: string): string {
+function escapeRegExp(text: string): string {
 	return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }

@@ -45,7 +45,10 @@ export interface System {
 	/** Runs a program to its end; a program that cannot be started gives exit code 127. */
 	run(argv: string[], options?: RunOptions): Promise<RunResult>;
 	/** One GET without redirects or proxy; never throws. */
-	http(url: string, limits: { timeoutMs: number; maxBytes: number }): Promise<HttpResult>;
+	http(
+		url: string,
+		limits: { timeoutMs: number; maxBytes: number },
+	): Promise<HttpResult>;
 	/** Sends one empty UDP datagram to port 9 from a local address, so that the neighbour gets resolved. */
 	nudge(from: string, to: string): Promise<void>;
 	clock: {

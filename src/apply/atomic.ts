@@ -14,7 +14,9 @@ const createFlags = 0o1 | 0o100 | 0o200 | 0o400000;
 export function writeAtomically(
 	fs: FileSystem,
 	path: string,
-	file: Pick<FileState, "content" | "mode"> & { owner?: { uid: number; gid: number } | undefined },
+	file: Pick<FileState, "content" | "mode"> & {
+		owner?: { uid: number; gid: number } | undefined;
+	},
 ): void {
 	const { directory, name } = split(path);
 	const temporary = `${directory}/.eni-configure-${name}`;
@@ -25,7 +27,8 @@ export function writeAtomically(
 		try {
 			const bytes = Buffer.from(file.content, "latin1");
 			let written = 0;
-			while (written < bytes.length) written += fs.writeSync(fd, bytes, written, bytes.length - written);
+			while (written < bytes.length)
+				written += fs.writeSync(fd, bytes, written, bytes.length - written);
 			if (file.owner) fs.fchownSync(fd, file.owner.uid, file.owner.gid);
 			fs.fchmodSync(fd, file.mode);
 			fs.fsyncSync(fd);
@@ -55,7 +58,11 @@ export function removeFile(fs: FileSystem, path: string): void {
 }
 
 /** Makes a directory and its parents, as far as they are missing. */
-export function ensureDirectory(fs: FileSystem, path: string, mode: number): void {
+export function ensureDirectory(
+	fs: FileSystem,
+	path: string,
+	mode: number,
+): void {
 	try {
 		fs.mkdirSync(path, { recursive: true, mode });
 	} catch (error) {
@@ -71,8 +78,15 @@ function refuseOddTarget(fs: FileSystem, path: string): void {
 		return;
 	}
 	if (stat && !stat.isFile()) {
-		const kind = stat.isSymbolicLink() ? "a symbolic link" : stat.isDirectory() ? "a directory" : "no regular file";
-		throw new AgentError("refused", `${path} is ${kind}: expected a regular file or none; move it away`);
+		const kind = stat.isSymbolicLink()
+			? "a symbolic link"
+			: stat.isDirectory()
+				? "a directory"
+				: "no regular file";
+		throw new AgentError(
+			"refused",
+			`${path} is ${kind}: expected a regular file or none; move it away`,
+		);
 	}
 }
 
@@ -110,5 +124,9 @@ const explanations: Record<string, string> = {
 function asAgentError(error: unknown, path: string, what: string): AgentError {
 	if (error instanceof AgentError) return error;
 	const code = errorCode(error) ?? "unknown error";
-	return new AgentError("internal", `${path} cannot be ${what}: ${explanations[code] ?? code}`, error);
+	return new AgentError(
+		"internal",
+		`${path} cannot be ${what}: ${explanations[code] ?? code}`,
+		error,
+	);
 }

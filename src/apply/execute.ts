@@ -1,9 +1,16 @@
 import { readFile } from "../files.js";
-import type { Backup, Finding, RemoveStep, RunStep, Step, WriteStep } from "../model.js";
+import type {
+	Backup,
+	Finding,
+	RemoveStep,
+	RunStep,
+	Step,
+	WriteStep,
+} from "../model.js";
 import { sysctlPath } from "../observe/kernel.js";
 import { paths } from "../paths.js";
-import type { System } from "../system.js";
 import { type BatchStep, batchLine } from "../plan/ip-batch.js";
+import type { System } from "../system.js";
 import { ensureDirectory, removeFile, writeAtomically } from "./atomic.js";
 
 /** What executing steps needs and leaves behind. */
@@ -19,10 +26,17 @@ export interface Execution {
 }
 
 // One executor per kind: a kind without one does not compile.
-const executors: { [Kind in Step["kind"]]: (steps: Extract<Step, { kind: Kind }>[], execution: Execution) => Promise<Finding[]> } = {
+const executors: {
+	[Kind in Step["kind"]]: (
+		steps: Extract<Step, { kind: Kind }>[],
+		execution: Execution,
+	) => Promise<Finding[]>;
+} = {
 	write: each(write),
 	remove: each(remove),
-	sysctl: each(async (step, { system }) => writeSysctl(system, step.key, step.value, step.link)),
+	sysctl: each(async (step, { system }) =>
+		writeSysctl(system, step.key, step.value, step.link),
+	),
 	run: each(runCommand),
 	link: batch,
 	addr: batch,
@@ -34,14 +48,20 @@ const executors: { [Kind in Step["kind"]]: (steps: Extract<Step, { kind: Kind }>
  * Does the steps in order. Neighbouring kernel steps become one `ip -batch`. A command that fails
  * is a finding, and the state decides what it is worth; a file that cannot be written throws.
  */
-export async function execute(steps: Step[], execution: Execution): Promise<Finding[]> {
+export async function execute(
+	steps: Step[],
+	execution: Execution,
+): Promise<Finding[]> {
 	const findings: Finding[] = [];
 	for (const group of groupSteps(steps)) {
 		const start = execution.system.clock.nowMs();
 		// Noted first: a step that failed half-way has to be undone as well.
 		const noted = group.map((step) => ({ step, ms: 0 }));
 		execution.done.push(...noted);
-		const executor = executors[(group[0] as Step).kind] as (steps: Step[], execution: Execution) => Promise<Finding[]>;
+		const executor = executors[(group[0] as Step).kind] as (
+			steps: Step[],
+			execution: Execution,
+		) => Promise<Finding[]>;
 		findings.push(...(await executor(group, execution)));
 		const ms = execution.system.clock.nowMs() - start;
 		for (const entry of noted) entry.ms = ms / noted.length;
@@ -50,7 +70,12 @@ export async function execute(steps: Step[], execution: Execution): Promise<Find
 }
 
 function isBatch(step: Step): step is BatchStep {
-	return step.kind === "link" || step.kind === "addr" || step.kind === "rule" || step.kind === "route";
+	return (
+		step.kind === "link" ||
+		step.kind === "addr" ||
+		step.kind === "rule" ||
+		step.kind === "route"
+	);
 }
 
 function groupSteps(steps: Step[]): Step[][] {
@@ -63,7 +88,9 @@ function groupSteps(steps: Step[]): Step[][] {
 	return groups;
 }
 
-function each<S extends Step>(run: (step: S, execution: Execution) => Promise<Finding[]>) {
+function each<S extends Step>(
+	run: (step: S, execution: Execution) => Promise<Finding[]>,
+) {
 	return async (steps: S[], execution: Execution): Promise<Finding[]> => {
 		const findings: Finding[] = [];
 		for (const step of steps) findings.push(...(await run(step, execution)));
@@ -71,31 +98,68 @@ function each<S extends Step>(run: (step: S, execution: Execution) => Promise<Fi
 	};
 }
 
-async function write(step: WriteStep, execution: Execution): Promise<Finding[]> {
+async function write(
+	step: WriteStep,
+	execution: Execution,
+): Promise<Finding[]> {
 	if (step.keepCopy && step.before) keepCopy(step.path, step.before, execution);
 	const owner = step.owner ?? step.before;
-	writeAtomically(execution.system.fs, step.path, { content: step.content, mode: step.mode, owner });
+	writeAtomically(execution.system.fs, step.path, {
+		content: step.content,
+		mode: step.mode,
+		owner,
+	});
 	return [];
 }
 
-async function remove(step: RemoveStep, execution: Execution): Promise<Finding[]> {
+async function remove(
+	step: RemoveStep,
+	execution: Execution,
+): Promise<Finding[]> {
 	if (step.keepCopy) keepCopy(step.path, step.before, execution);
 	removeFile(execution.system.fs, step.path);
 	return [];
 }
 
-function keepCopy(path: string, before: { content: string; mode: number; uid: number; gid: number }, { system, backups }: Execution): void {
+function keepCopy(
+	path: string,
+	before: { content: string; mode: number; uid: number; gid: number },
+	{ system, backups }: Execution,
+): void {
 	ensureDirectory(system.fs, paths.backups, 0o700);
 	const base = path.split("/").at(-1) ?? "file";
 	let copy = base;
-	for (let number = 2; readFile(system.fs, `${paths.backups}/${copy}`) !== undefined; number += 1) copy = `${base}.${number}`;
-	writeAtomically(system.fs, `${paths.backups}/${copy}`, { content: before.content, mode: before.mode, owner: before });
-	backups.push({ path, copy, mode: before.mode, uid: before.uid, gid: before.gid });
-	system.log("info", `${path} was not ours: a copy is in ${paths.backups}/${copy}`);
+	for (
+		let number = 2;
+		readFile(system.fs, `${paths.backups}/${copy}`) !== undefined;
+		number += 1
+	)
+		copy = `${base}.${number}`;
+	writeAtomically(system.fs, `${paths.backups}/${copy}`, {
+		content: before.content,
+		mode: before.mode,
+		owner: before,
+	});
+	backups.push({
+		path,
+		copy,
+		mode: before.mode,
+		uid: before.uid,
+		gid: before.gid,
+	});
+	system.log(
+		"info",
+		`${path} was not ours: a copy is in ${paths.backups}/${copy}`,
+	);
 }
 
 /** Sets a sysctl of the running kernel and reads it back. */
-async function writeSysctl(system: System, key: string, value: string, link: string | undefined): Promise<Finding[]> {
+async function writeSysctl(
+	system: System,
+	key: string,
+	value: string,
+	link: string | undefined,
+): Promise<Finding[]> {
 	const { fs } = system;
 	const path = sysctlPath(key);
 	try {
@@ -107,28 +171,64 @@ async function writeSysctl(system: System, key: string, value: string, link: str
 		}
 		return [];
 	} catch (error) {
-		return [{ link, kind: "sysctl", want: `${path} = ${value}`, got: `cannot be written: ${(error as { code?: string }).code}` }];
+		return [
+			{
+				link,
+				kind: "sysctl",
+				want: `${path} = ${value}`,
+				got: `cannot be written: ${(error as { code?: string }).code}`,
+			},
+		];
 	}
 }
 
-async function runCommand(step: RunStep, { system, lock }: Execution): Promise<Finding[]> {
+async function runCommand(
+	step: RunStep,
+	{ system, lock }: Execution,
+): Promise<Finding[]> {
 	const want = `${step.argv.join(" ")} succeeds`;
 	const limit = system.clock.nowMs() + step.timeoutMs;
 	for (;;) {
-		const result = await system.run(step.argv, { timeoutMs: step.timeoutMs, inherit: lock === undefined ? [] : [lock] });
+		const result = await system.run(step.argv, {
+			timeoutMs: step.timeoutMs,
+			inherit: lock === undefined ? [] : [lock],
+		});
 		if (result.exitCode !== 0) {
-			const said = (result.stderr.trim() || result.stdout.trim()).split("\n").at(-1);
-			return [{ link: step.link, kind: "command", want, got: `exit ${result.exitCode}${said ? `: ${said}` : ""}` }];
+			const said = (result.stderr.trim() || result.stdout.trim())
+				.split("\n")
+				.at(-1);
+			return [
+				{
+					link: step.link,
+					kind: "command",
+					want,
+					got: `exit ${result.exitCode}${said ? `: ${said}` : ""}`,
+				},
+			];
 		}
-		if (step.until === undefined || result.stdout.split("\n").includes(step.until)) return [];
+		if (
+			step.until === undefined ||
+			result.stdout.split("\n").includes(step.until)
+		)
+			return [];
 		if (system.clock.nowMs() >= limit) {
-			return [{ link: step.link, kind: "command", want: `${step.argv.join(" ")} shows ${step.until}`, got: `not within ${step.timeoutMs} ms` }];
+			return [
+				{
+					link: step.link,
+					kind: "command",
+					want: `${step.argv.join(" ")} shows ${step.until}`,
+					got: `not within ${step.timeoutMs} ms`,
+				},
+			];
 		}
 		await system.clock.sleep(50);
 	}
 }
 
-async function batch(steps: BatchStep[], execution: Execution): Promise<Finding[]> {
+async function batch(
+	steps: BatchStep[],
+	execution: Execution,
+): Promise<Finding[]> {
 	const { system, lock, force } = execution;
 	const lines = steps.map(batchLine);
 	const result = await system.run(["ip", "-4", "-batch", "-"], {
@@ -140,11 +240,16 @@ async function batch(steps: BatchStep[], execution: Execution): Promise<Finding[
 	// iproute2 stops at the first failing line and names it: `Command failed -:3`.
 	const at = Number(/Command failed -:(\d+)/.exec(result.stderr)?.[1] ?? 1) - 1;
 	const got = result.stderr.trim().split("\n")[0] ?? `exit ${result.exitCode}`;
-	return [{ link: steps[at]?.link, kind: "command", want: `ip ${lines[at]}`, got }];
+	return [
+		{ link: steps[at]?.link, kind: "command", want: `ip ${lines[at]}`, got },
+	];
 }
 
 // Not -force: in iproute2 3.10 a failing route line ends the batch all the same.
-async function oneByOne(steps: BatchStep[], execution: Execution): Promise<Finding[]> {
+async function oneByOne(
+	steps: BatchStep[],
+	execution: Execution,
+): Promise<Finding[]> {
 	const findings: Finding[] = [];
 	for (const step of steps) findings.push(...(await batch([step], execution)));
 	return findings;

@@ -5,7 +5,10 @@ import type { Renderer } from "../render.js";
 export interface Backend {
 	name: "initscripts";
 	/** The files of a spec in the order they are written. */
-	files(spec: InterfaceSpec, renderer: Renderer): { path: string; body: string }[];
+	files(
+		spec: InterfaceSpec,
+		renderer: Renderer,
+	): { path: string; body: string }[];
 	/** Commands that make written files take effect. */
 	activate(spec: InterfaceSpec): RunStep[];
 	/** Commands that take a link down by the files that are still there. */

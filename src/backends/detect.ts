@@ -2,10 +2,15 @@ import type { HostFacts, Settings } from "../model.js";
 import type { Backend } from "./backend.js";
 import { initscripts } from "./initscripts.js";
 
-export type BackendVerdict = { backend: Backend; why: string } | { backend: undefined; why: string };
+export type BackendVerdict =
+	| { backend: Backend; why: string }
+	| { backend: undefined; why: string };
 
 /** Which network stack is in charge, and the facts that say so. */
-export function detectBackend(facts: HostFacts, wanted: Settings["backend"]): BackendVerdict {
+export function detectBackend(
+	facts: HostFacts,
+	wanted: Settings["backend"],
+): BackendVerdict {
 	const seen = [
 		facts.osName,
 		`network-scripts ${facts.networkScripts ? "installed" : "missing"}`,
@@ -15,9 +20,15 @@ export function detectBackend(facts: HostFacts, wanted: Settings["backend"]): Ba
 	if (wanted === "initscripts") {
 		return facts.networkScripts
 			? { backend: initscripts, why: `initscripts, as asked (${seen})` }
-			: { backend: undefined, why: `backend initscripts was asked for, but network-scripts are missing (${seen})` };
+			: {
+					backend: undefined,
+					why: `backend initscripts was asked for, but network-scripts are missing (${seen})`,
+				};
 	}
-	if (facts.networkScripts && (!facts.networkManagerRunning || facts.networkServiceEnabled)) {
+	if (
+		facts.networkScripts &&
+		(!facts.networkManagerRunning || facts.networkServiceEnabled)
+	) {
 		return { backend: initscripts, why: `initscripts (${seen})` };
 	}
 	if (facts.networkManagerRunning) {

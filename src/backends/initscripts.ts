@@ -16,7 +16,10 @@ export const initscripts: Backend = {
 			? []
 			: [
 					{ path: `${directory}/rule-${spec.name}`, body: renderer.rule(spec) },
-					{ path: `${directory}/route-${spec.name}`, body: renderer.route(spec) },
+					{
+						path: `${directory}/route-${spec.name}`,
+						body: renderer.route(spec),
+					},
 				]),
 		{ path: `${directory}/ifcfg-${spec.name}`, body: renderer.ifcfg(spec) },
 	],
@@ -25,17 +28,39 @@ export const initscripts: Backend = {
 		run(spec.name, ["ifup", spec.name], ifupTimeoutMs, [spec.name]),
 	],
 	deactivate: (name) => [run(name, ["ifdown", name], ifupTimeoutMs, [name])],
-	restartService: () => [run(undefined, ["systemctl", "restart", "network"], serviceTimeoutMs, "all")],
+	restartService: () => [
+		run(
+			undefined,
+			["systemctl", "restart", "network"],
+			serviceTimeoutMs,
+			"all",
+		),
+	],
 };
 
 // ifup does not tell NetworkManager, which would keep its own DHCP profile on the link.
 function releaseFromNetworkManager(name: string): RunStep[] {
 	return [
-		run(name, ["nmcli", "connection", "load", `${directory}/ifcfg-${name}`], 10_000, [name]),
-		{ ...run(name, ["nmcli", "-t", "-f", "DEVICE,STATE", "device"], 10_000, [name]), until: `${name}:unmanaged` },
+		run(
+			name,
+			["nmcli", "connection", "load", `${directory}/ifcfg-${name}`],
+			10_000,
+			[name],
+		),
+		{
+			...run(name, ["nmcli", "-t", "-f", "DEVICE,STATE", "device"], 10_000, [
+				name,
+			]),
+			until: `${name}:unmanaged`,
+		},
 	];
 }
 
-function run(link: string | undefined, argv: string[], timeoutMs: number, touches: RunStep["touches"]): RunStep {
+function run(
+	link: string | undefined,
+	argv: string[],
+	timeoutMs: number,
+	touches: RunStep["touches"],
+): RunStep {
 	return { kind: "run", link, argv, timeoutMs, touches };
 }

@@ -14,46 +14,92 @@ export function retryDelayMs(attempt: number, random: number): number {
 }
 
 /** `configure`, `plan` and `remove`: reconciles, with --wait until nothing is pending, and prints the report. */
-export async function configure(system: System, command: string, options: Options, write: (text: string) => void): Promise<number> {
+export async function configure(
+	system: System,
+	command: string,
+	options: Options,
+	write: (text: string) => void,
+): Promise<number> {
 	const { request, settings, wait, waitTimeoutMs, lockTimeoutMs } = options;
 	const deadline = system.clock.nowMs() + waitTimeoutMs;
 	let report = await reconcile(system, request, settings, lockTimeoutMs);
 	let said = "";
-	for (let attempt = 0; wait && !request.dryRun && isPending(report); attempt += 1) {
+	for (
+		let attempt = 0;
+		wait && !request.dryRun && isPending(report);
+		attempt += 1
+	) {
 		const left = deadline - system.clock.nowMs();
 		if (left <= 0) break;
 		const reasons = pendingReasons(report);
 		if (reasons !== said) system.log("info", `waiting: ${reasons}`);
 		said = reasons;
-		await system.clock.sleep(Math.min(left, retryDelayMs(attempt, system.clock.random())));
-		report = joined(report, await reconcile(system, request, settings, lockTimeoutMs));
+		await system.clock.sleep(
+			Math.min(left, retryDelayMs(attempt, system.clock.random())),
+		);
+		report = joined(
+			report,
+			await reconcile(system, request, settings, lockTimeoutMs),
+		);
 	}
 	await printReport(command, report, report.prepared, system, options, write);
 	return report.exitCode;
 }
 
 // A NIC that is named and not there yet is waited for as well: udev may still be at it.
-function isPending({ prepared, error, outcome }: Report & { prepared: Prepared }): boolean {
-	return prepared.desired.verdicts.some(({ kind }) => kind === "pending" || kind === "unlisted" || kind === "missing") || (outcome === "pending" && error !== undefined);
+function isPending({
+	prepared,
+	error,
+	outcome,
+}: Report & { prepared: Prepared }): boolean {
+	return (
+		prepared.desired.verdicts.some(
+			({ kind }) =>
+				kind === "pending" || kind === "unlisted" || kind === "missing",
+		) ||
+		(outcome === "pending" && error !== undefined)
+	);
 }
 
 function pendingReasons({ interfaces, error }: Report): string {
-	const open = interfaces.filter(({ outcome, reason }) => reason !== undefined && (outcome === "pending" || outcome === "refused"));
-	return [...open.map(({ name, reason }) => `${name}: ${reason}`), ...(error ? [error] : [])].join("; ");
+	const open = interfaces.filter(
+		({ outcome, reason }) =>
+			reason !== undefined && (outcome === "pending" || outcome === "refused"),
+	);
+	return [
+		...open.map(({ name, reason }) => `${name}: ${reason}`),
+		...(error ? [error] : []),
+	].join("; ");
 }
 
 // What an earlier pass applied counts, though a later one found it unchanged.
 function joined<R extends Report>(first: R, second: R): R {
 	const interfaces = second.interfaces.map((one): InterfaceReport => {
 		const earlier = first.interfaces.find((other) => other.name === one.name);
-		return one.outcome === "unchanged" && earlier?.outcome === "applied" ? { ...one, outcome: "applied" } : one;
+		return one.outcome === "unchanged" && earlier?.outcome === "applied"
+			? { ...one, outcome: "applied" }
+			: one;
 	});
 	return {
 		...second,
 		interfaces,
 		outcome: worstOutcome(interfaces.map(({ outcome }) => outcome)),
-		exitCode: worstExitCode([...interfaces.map(({ exitCode }) => exitCode), second.exitCode]),
+		exitCode: worstExitCode([
+			...interfaces.map(({ exitCode }) => exitCode),
+			second.exitCode,
+		]),
 		steps: [...first.steps, ...second.steps],
-		findings: [...first.findings, ...second.findings.filter((finding) => !first.findings.some(({ kind, want, link }) => kind === finding.kind && want === finding.want && link === finding.link))],
+		findings: [
+			...first.findings,
+			...second.findings.filter(
+				(finding) =>
+					!first.findings.some(
+						({ kind, want, link }) =>
+							kind === finding.kind &&
+							want === finding.want &&
+							link === finding.link,
+					),
+			),
+		],
 	};
 }

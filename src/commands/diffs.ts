@@ -7,14 +7,24 @@ import type { Options } from "./options.js";
 
 /** A unified diff of what a file step changes; undefined for other steps. */
 export function diffOfStep(step: Step): string | undefined {
-	if (step.kind === "write") return patch(step.path, step.before?.content, step.content);
-	if (step.kind === "remove") return patch(step.path, step.before.content, undefined);
+	if (step.kind === "write")
+		return patch(step.path, step.before?.content, step.content);
+	if (step.kind === "remove")
+		return patch(step.path, step.before.content, undefined);
 	return undefined;
 }
 
 /** What --force would change in the user's files of a held NIC; undefined where files are not the reason. */
-export function diffOfHeld(name: string, { observed, means }: Prepared, options: Options): string | undefined {
-	const forced = desire(observed, { ...options.request, targets: [name], force: true, verb: "configure" }, options.settings);
+export function diffOfHeld(
+	name: string,
+	{ observed, means }: Prepared,
+	options: Options,
+): string | undefined {
+	const forced = desire(
+		observed,
+		{ ...options.request, targets: [name], force: true, verb: "configure" },
+		options.settings,
+	);
 	const spec = forced.interfaces[0];
 	if (!spec || forced.overridden.length === 0) return undefined;
 	const files = means.backend.files(spec, means.renderer);
@@ -26,14 +36,26 @@ export function diffOfHeld(name: string, { observed, means }: Prepared, options:
 		.join("\n");
 }
 
-function patch(path: string, before: string | undefined, after: string | undefined): string {
-	const text = createTwoFilesPatch(before === undefined ? "/dev/null" : path, after === undefined ? "/dev/null" : path, readable(before), readable(after));
+function patch(
+	path: string,
+	before: string | undefined,
+	after: string | undefined,
+): string {
+	const text = createTwoFilesPatch(
+		before === undefined ? "/dev/null" : path,
+		after === undefined ? "/dev/null" : path,
+		readable(before),
+		readable(after),
+	);
 	return text.replace(/^=+\n/, "");
 }
 
 // Files are kept as latin1; a terminal wants UTF-8, and nothing that could steer it.
 function readable(content: string | undefined): string {
 	const text = Buffer.from(content ?? "", "latin1").toString("utf8");
-	// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-	return text.replace(/[\x00-\x08\x0b-\x1f\x7f]/g, "?");
+	return Array.from(text, (char) => (isControl(char) ? "?" : char)).join("");
+}
+
+function isControl(char: string): boolean {
+	return (char < " " && char !== "\n" && char !== "\t") || char === "\x7f";
 }

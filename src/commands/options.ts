@@ -27,19 +27,33 @@ const environment = {
 } as const;
 
 /** Checks flags, environment and config file together; throws an AgentError of kind `usage` that names the place. */
-export function readOptions(fs: FileSystem, command: string, values: Values, env: NodeJS.ProcessEnv): Options {
+export function readOptions(
+	fs: FileSystem,
+	command: string,
+	values: Values,
+	env: NodeJS.ProcessEnv,
+): Options {
 	const scalar = (name: string): string | undefined => {
 		const value = values[name];
-		if (Array.isArray(value)) throw new AgentError("usage", `--${name} is given ${value.length} times: expected once`);
+		if (Array.isArray(value))
+			throw new AgentError(
+				"usage",
+				`--${name} is given ${value.length} times: expected once`,
+			);
 		if (value === "") throw new AgentError("usage", `--${name} needs a value`);
 		return value === undefined ? undefined : String(value);
 	};
 	const flag = (name: string): boolean => {
-		if (Array.isArray(values[name])) throw new AgentError("usage", `--${name} is given more than once`);
+		if (Array.isArray(values[name]))
+			throw new AgentError("usage", `--${name} is given more than once`);
 		return values[name] === true;
 	};
 	const configPath = scalar("config") ?? env.ENI_CONFIGURE_CONFIG;
-	const config = readConfig(fs, configPath ?? paths.config, configPath !== undefined);
+	const config = readConfig(
+		fs,
+		configPath ?? paths.config,
+		configPath !== undefined,
+	);
 	const flags: PartialSettings = {
 		metadataUrl: scalar("metadata-url"),
 		backend: scalar("backend"),
@@ -48,12 +62,24 @@ export function readOptions(fs: FileSystem, command: string, values: Values, env
 		rpFilter: scalar("rp-filter"),
 	};
 	const fromEnvironment = Object.fromEntries(
-		Object.entries(environment).flatMap(([key, name]) => (env[name] ? [[key, env[name]]] : [])),
+		Object.entries(environment).flatMap(([key, name]) =>
+			env[name] ? [[key, env[name]]] : [],
+		),
 	) as PartialSettings;
 	const settings = mergeSettings([
-		{ values: flags, nameOf: (key) => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}` },
-		{ values: fromEnvironment, nameOf: (key) => environment[key as keyof typeof environment] },
-		{ values: config, nameOf: (key) => `${configPath ?? paths.config}: ${key}` },
+		{
+			values: flags,
+			nameOf: (key) =>
+				`--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+		},
+		{
+			values: fromEnvironment,
+			nameOf: (key) => environment[key as keyof typeof environment],
+		},
+		{
+			values: config,
+			nameOf: (key) => `${configPath ?? paths.config}: ${key}`,
+		},
 	]);
 	return {
 		request: readRequest(command, values, scalar, flag),
@@ -66,13 +92,30 @@ export function readOptions(fs: FileSystem, command: string, values: Values, env
 	};
 }
 
-function readRequest(command: string, values: Values, scalar: (name: string) => string | undefined, flag: (name: string) => boolean): Request {
+function readRequest(
+	command: string,
+	values: Values,
+	scalar: (name: string) => string | undefined,
+	flag: (name: string) => boolean,
+): Request {
 	const nics = [...new Set((values.nics as string[] | undefined) ?? [])];
 	const isAll = flag("all") || command === "status";
-	if (isAll && nics.length > 0) throw new AgentError("usage", `--all and ${nics.join(", ")}: name NICs, or say --all`);
-	if (!isAll && nics.length === 0) throw new AgentError("usage", "no NIC is named: name one, such as eth1, or say --all");
+	if (isAll && nics.length > 0)
+		throw new AgentError(
+			"usage",
+			`--all and ${nics.join(", ")}: name NICs, or say --all`,
+		);
+	if (!isAll && nics.length === 0)
+		throw new AgentError(
+			"usage",
+			"no NIC is named: name one, such as eth1, or say --all",
+		);
 	for (const name of nics) {
-		if (!/^[A-Za-z0-9_.:@-]{1,15}$/.test(name)) throw new AgentError("usage", `${JSON.stringify(name.slice(0, 40))} is not a NIC name`);
+		if (!/^[A-Za-z0-9_.:@-]{1,15}$/.test(name))
+			throw new AgentError(
+				"usage",
+				`${JSON.stringify(name.slice(0, 40))} is not a NIC name`,
+			);
 	}
 	return {
 		verb: command === "remove" ? "remove" : "configure",
@@ -85,25 +128,50 @@ function readRequest(command: string, values: Values, scalar: (name: string) => 
 	};
 }
 
-function readAddresses(values: Values, scalar: (name: string) => string | undefined, nics: string[] | undefined): Request["flags"] {
-	const given = values.address === undefined ? [] : ([values.address].flat() as string[]);
+function readAddresses(
+	values: Values,
+	scalar: (name: string) => string | undefined,
+	nics: string[] | undefined,
+): Request["flags"] {
+	const given =
+		values.address === undefined ? [] : ([values.address].flat() as string[]);
 	const gateway = scalar("gateway");
 	const netmask = scalar("netmask");
 	if (given.length === 0) {
 		if (gateway !== undefined || netmask !== undefined) {
-			throw new AgentError("usage", `--${gateway === undefined ? "netmask" : "gateway"} goes with --address`);
+			throw new AgentError(
+				"usage",
+				`--${gateway === undefined ? "netmask" : "gateway"} goes with --address`,
+			);
 		}
 		return undefined;
 	}
-	if (nics?.length !== 1) throw new AgentError("usage", "--address goes with exactly one NIC");
-	if (values["from-metadata"] === true) throw new AgentError("usage", "--address and --from-metadata exclude each other");
-	const source = parseStaticSource({ addresses: given.flatMap((text) => text.split(",")), gateway, netmask });
+	if (nics?.length !== 1)
+		throw new AgentError("usage", "--address goes with exactly one NIC");
+	if (values["from-metadata"] === true)
+		throw new AgentError(
+			"usage",
+			"--address and --from-metadata exclude each other",
+		);
+	const source = parseStaticSource({
+		addresses: given.flatMap((text) => text.split(",")),
+		gateway,
+		netmask,
+	});
 	if (typeof source === "string") throw new AgentError("usage", `--${source}`);
 	return source;
 }
 
-function seconds(name: string, text: string | undefined, fallback: number): number {
+function seconds(
+	name: string,
+	text: string | undefined,
+	fallback: number,
+): number {
 	if (text === undefined) return fallback * 1000;
-	if (!/^\d{1,5}(\.\d{1,3})?$/.test(text)) throw new AgentError("usage", `--${name}: ${JSON.stringify(text.slice(0, 40))} is not a number of seconds`);
+	if (!/^\d{1,5}(\.\d{1,3})?$/.test(text))
+		throw new AgentError(
+			"usage",
+			`--${name}: ${JSON.stringify(text.slice(0, 40))} is not a number of seconds`,
+		);
 	return Number(text) * 1000;
 }

@@ -5,10 +5,18 @@ import { configure } from "./configure.js";
 import { readOptions, type Values } from "./options.js";
 import { printError } from "./print.js";
 
-const priorities: Record<LogLevel, number> = { error: 3, warning: 4, info: 6, debug: 7 };
+const priorities: Record<LogLevel, number> = {
+	error: 3,
+	warning: 4,
+	info: 6,
+	debug: 7,
+};
 
 /** Runs one subcommand in the real world and returns its exit code; errors become one line each. */
-export async function runCommand(command: "configure" | "plan" | "remove" | "status", values: Values): Promise<number> {
+export async function runCommand(
+	command: "configure" | "plan" | "remove" | "status",
+	values: Values,
+): Promise<number> {
 	const system = realSystem(createLog(values, process.env));
 	try {
 		const options = readOptions(system.fs, command, values, process.env);
@@ -19,8 +27,12 @@ export async function runCommand(command: "configure" | "plan" | "remove" | "sta
 		}
 		return await configure(system, command, options, write);
 	} catch (error) {
-		const known = error instanceof AgentError ? error : new AgentError("internal", messageOf(error), error);
-		if (!(error instanceof AgentError)) system.log("debug", String((error as Error).stack));
+		const known =
+			error instanceof AgentError
+				? error
+				: new AgentError("internal", messageOf(error), error);
+		if (!(error instanceof AgentError))
+			system.log("debug", String((error as Error).stack));
 		printError(command, known, values.json === true, write, system.log);
 		return known.exitCode;
 	}
@@ -28,7 +40,10 @@ export async function runCommand(command: "configure" | "plan" | "remove" | "sta
 
 function requireRoot(system: System, command: string): void {
 	if (system.uid() === 0) return;
-	throw new AgentError("refused", `${command} changes the machine's network and needs root: try sudo; \`eni-configure plan\` does not`);
+	throw new AgentError(
+		"refused",
+		`${command} changes the machine's network and needs root: try sudo; \`eni-configure plan\` does not`,
+	);
 }
 
 function write(text: string): void {
@@ -36,16 +51,28 @@ function write(text: string): void {
 }
 
 // Under systemd a line begins with its priority, which journald takes off again.
-function createLog(values: Values, env: NodeJS.ProcessEnv): (level: LogLevel, message: string) => void {
-	const wanted = values.verbose === true ? "debug" : values.quiet === true ? "error" : (env.ENI_CONFIGURE_LOG_LEVEL ?? "info");
+function createLog(
+	values: Values,
+	env: NodeJS.ProcessEnv,
+): (level: LogLevel, message: string) => void {
+	const wanted =
+		values.verbose === true
+			? "debug"
+			: values.quiet === true
+				? "error"
+				: (env.ENI_CONFIGURE_LOG_LEVEL ?? "info");
 	const limit = priorities[wanted as LogLevel];
 	if (limit === undefined) {
-		process.stderr.write(`ENI_CONFIGURE_LOG_LEVEL: ${wanted} is not one of ${Object.keys(priorities).join(", ")}: going by info\n`);
+		process.stderr.write(
+			`ENI_CONFIGURE_LOG_LEVEL: ${wanted} is not one of ${Object.keys(priorities).join(", ")}: going by info\n`,
+		);
 	}
 	const isJournal = env.JOURNAL_STREAM !== undefined;
 	return (level, message) => {
 		if (priorities[level] > (limit ?? priorities.info)) return;
-		process.stderr.write(`${isJournal ? `<${priorities[level]}>` : "eni-configure: "}${message}\n`);
+		process.stderr.write(
+			`${isJournal ? `<${priorities[level]}>` : "eni-configure: "}${message}\n`,
+		);
 	};
 }
 

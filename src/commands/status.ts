@@ -1,7 +1,7 @@
 import { detectBackend } from "../backends/detect.js";
 import { primaryReason } from "../desire/candidate.js";
-import { desire } from "../desire.js";
 import { ownFiles } from "../desire/managed.js";
+import { desire } from "../desire.js";
 import type { Link, Observed } from "../model.js";
 import { observe } from "../observe/observe.js";
 import type { System } from "../system.js";
@@ -19,16 +19,28 @@ interface NicStatus {
 }
 
 /** `status`: the machine, its NICs and what the cloud says of them. Needs neither root nor the lock. */
-export async function status(system: System, options: Options, write: (text: string) => void): Promise<number> {
-	const [observed, machine] = await Promise.all([observe(system, options.request, options.settings, true), describeMachine()]);
+export async function status(
+	system: System,
+	options: Options,
+	write: (text: string) => void,
+): Promise<number> {
+	const [observed, machine] = await Promise.all([
+		observe(system, options.request, options.settings, true),
+		describeMachine(),
+	]);
 	const nics = describeNics(observed, options);
 	const backend = detectBackend(observed.facts, options.settings.backend);
-	const metadata = observed.cloud?.problem ?? `${observed.cloud?.listed?.length ?? 0} ENIs`;
+	const metadata =
+		observed.cloud?.problem ?? `${observed.cloud?.listed?.length ?? 0} ENIs`;
 	if (options.json) {
-		write(`${JSON.stringify({ version: 1, command: "status", machine, backend: { name: backend.backend?.name ?? null, why: backend.why }, metadata, interfaces: nics }, undefined, 2)}\n`);
+		write(
+			`${JSON.stringify({ version: 1, command: "status", machine, backend: { name: backend.backend?.name ?? null, why: backend.why }, metadata, interfaces: nics }, undefined, 2)}\n`,
+		);
 		return 0;
 	}
-	write(`machine:  ${machine.os}, ${machine.cores} cores, ${machine.memoryGiB} GiB\n`);
+	write(
+		`machine:  ${machine.os}, ${machine.cores} cores, ${machine.memoryGiB} GiB\n`,
+	);
 	write(`backend:  ${backend.why}\n`);
 	write(`metadata: ${metadata}\n\n`);
 	for (const nic of nics) {
@@ -37,7 +49,9 @@ export async function status(system: System, options: Options, write: (text: str
 			return publicIp ? `${cidr} (EIP ${publicIp})` : cidr;
 		});
 		const table = nic.table === undefined ? "" : `, table ${nic.table}`;
-		write(`${nic.name.padEnd(8)} ${nic.mac || "-"}  ${nic.up ? "up" : "down"}, ${nic.role}${table}\n`);
+		write(
+			`${nic.name.padEnd(8)} ${nic.mac || "-"}  ${nic.up ? "up" : "down"}, ${nic.role}${table}\n`,
+		);
 		for (const address of addresses) write(`         ${address}\n`);
 		if (nic.note) write(`         ${nic.note}\n`);
 	}
@@ -46,33 +60,70 @@ export async function status(system: System, options: Options, write: (text: str
 
 function describeNics(observed: Observed, options: Options): NicStatus[] {
 	const desired = desire(observed, options.request, options.settings);
-	const nics = observed.links.filter((link) => link.type === 1 && !link.devtype && !isLeftAlone(link, observed, desired.verdicts.map(({ link: name }) => name)));
+	const nics = observed.links.filter(
+		(link) =>
+			link.type === 1 &&
+			!link.devtype &&
+			!isLeftAlone(
+				link,
+				observed,
+				desired.verdicts.map(({ link: name }) => name),
+			),
+	);
 	return nics.map((link): NicStatus => {
 		const entry = observed.state.interfaces[link.mac];
 		const answer = observed.cloud?.enis[link.mac];
 		const isManaged = ownFiles(observed.files, link.name).length > 0;
 		const verdict = desired.verdicts.find((one) => one.link === link.name);
-		const isEni = desired.interfaces.some((spec) => spec.name === link.name) || verdict?.kind === "held" || verdict?.kind === "pending";
-		const role = primaryReason(link, observed) ? "primary" : isManaged ? "managed" : entry?.released ? "released" : isEni ? "not configured" : "other";
+		const isEni =
+			desired.interfaces.some((spec) => spec.name === link.name) ||
+			verdict?.kind === "held" ||
+			verdict?.kind === "pending";
+		const role = primaryReason(link, observed)
+			? "primary"
+			: isManaged
+				? "managed"
+				: entry?.released
+					? "released"
+					: isEni
+						? "not configured"
+						: "other";
 		return {
 			name: link.name,
 			mac: link.mac,
 			role,
 			up: link.up,
-			addresses: link.addresses.filter(({ family }) => family === 4).map(({ ip, prefix }) => `${ip}/${prefix}`),
+			addresses: link.addresses
+				.filter(({ family }) => family === 4)
+				.map(({ ip, prefix }) => `${ip}/${prefix}`),
 			publicIps: answer?.state === "ok" ? answer.eni.publicIps : {},
 			table: isManaged ? entry?.managed?.table : undefined,
-			note: role === "primary" ? desired.notes.find((note) => note.link === link.name)?.text : verdict?.reason,
+			note:
+				role === "primary"
+					? desired.notes.find((note) => note.link === link.name)?.text
+					: verdict?.reason,
 		};
 	});
 }
 
 // Links that were never candidates (veth, tap and so on) are no news in a list of NICs.
-function isLeftAlone(link: Link, observed: Observed, judged: string[]): boolean {
-	return !judged.includes(link.name) && !primaryReason(link, observed) && observed.cloud?.enis[link.mac] === undefined;
+function isLeftAlone(
+	link: Link,
+	observed: Observed,
+	judged: string[],
+): boolean {
+	return (
+		!judged.includes(link.name) &&
+		!primaryReason(link, observed) &&
+		observed.cloud?.enis[link.mac] === undefined
+	);
 }
 
-async function describeMachine(): Promise<{ os: string; cores: number; memoryGiB: number }> {
+async function describeMachine(): Promise<{
+	os: string;
+	cores: number;
+	memoryGiB: number;
+}> {
 	// From lib/: the package's index loads, and later spawns, far more than three facts need.
 	const [{ osInfo }, { cpu }, { mem }] = await Promise.all([
 		import("systeminformation/lib/osinfo"),
@@ -80,5 +131,9 @@ async function describeMachine(): Promise<{ os: string; cores: number; memoryGiB
 		import("systeminformation/lib/memory"),
 	]);
 	const [os, processor, memory] = await Promise.all([osInfo(), cpu(), mem()]);
-	return { os: `${os.distro} ${os.release}`, cores: processor.cores, memoryGiB: Math.round((memory.total / 2 ** 30) * 10) / 10 };
+	return {
+		os: `${os.distro} ${os.release}`,
+		cores: processor.cores,
+		memoryGiB: Math.round((memory.total / 2 ** 30) * 10) / 10,
+	};
 }

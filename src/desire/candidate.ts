@@ -2,7 +2,9 @@ import type { Link, Observed, Route, Settings } from "../model.js";
 
 /** Link names that are never candidates: what containers, VMs and other tools make. */
 export const defaultExcludedNames =
-	"veth* docker* br-* cali* cni* flannel* virbr* tap* vnet* lxc* dummy* ifb* macvlan* bond* team*".split(" ");
+	"veth* docker* br-* cali* cni* flannel* virbr* tap* vnet* lxc* dummy* ifb* macvlan* bond* team*".split(
+		" ",
+	);
 
 /** Whether a whole name matches a glob with `*` and `?`. */
 export function matchesGlob(name: string, glob: string): boolean {
@@ -14,18 +16,27 @@ export function matchesGlob(name: string, glob: string): boolean {
 }
 
 /** Why a link cannot be an ENI, or undefined for a candidate: an Ethernet NIC that stands for itself. */
-export function notCandidate(link: Link, exclude: Settings["exclude"]): string | undefined {
+export function notCandidate(
+	link: Link,
+	exclude: Settings["exclude"],
+): string | undefined {
 	if (link.type === 772) return "is the loopback";
 	// The name goes into file names, shell-read files and sysctl keys.
-	if (!/^[A-Za-z][A-Za-z0-9_-]{0,14}$/.test(link.name)) return "has a name that network-scripts cannot take";
+	if (!/^[A-Za-z][A-Za-z0-9_-]{0,14}$/.test(link.name))
+		return "has a name that network-scripts cannot take";
 	if (link.devtype) return `is a ${link.devtype}, not a NIC`;
 	if (link.master) return `is a port of ${link.master}`;
-	if (link.lowers.length > 0) return `stands on ${link.lowers.join(", ")}, so it is no NIC of its own`;
+	if (link.lowers.length > 0)
+		return `stands on ${link.lowers.join(", ")}, so it is no NIC of its own`;
 	if (link.type !== 1) return `is not Ethernet (ARPHRD type ${link.type})`;
-	const glob = [...defaultExcludedNames, ...exclude.names].find((name) => matchesGlob(link.name, name));
+	const glob = [...defaultExcludedNames, ...exclude.names].find((name) =>
+		matchesGlob(link.name, name),
+	);
 	if (glob) return `is excluded by the name pattern ${glob}`;
-	if (exclude.macs.includes(link.mac)) return `is excluded by its MAC ${link.mac}`;
-	if (link.driver && exclude.drivers.includes(link.driver)) return `is excluded by its driver ${link.driver}`;
+	if (exclude.macs.includes(link.mac))
+		return `is excluded by its MAC ${link.mac}`;
+	if (link.driver && exclude.drivers.includes(link.driver))
+		return `is excluded by its driver ${link.driver}`;
 	return undefined;
 }
 
@@ -38,12 +49,21 @@ export function defaultRoutes(routes: Route[]): Route[] {
 
 /** Whether a route is a default route of table main. */
 export function isMainDefault(route: Route): boolean {
-	return route.table === 254 && route.dst === "0.0.0.0/0" && route.type === "unicast";
+	return (
+		route.table === 254 && route.dst === "0.0.0.0/0" && route.type === "unicast"
+	);
 }
 
 /** Why a link counts as primary, whatever metadata or flags say; undefined for any other link. */
-export function primaryReason(link: Link, observed: Observed): string | undefined {
-	if (defaultRoutes(observed.routes).some((route) => route.devs.includes(link.name))) {
+export function primaryReason(
+	link: Link,
+	observed: Observed,
+): string | undefined {
+	if (
+		defaultRoutes(observed.routes).some((route) =>
+			route.devs.includes(link.name),
+		)
+	) {
 		return "carries the machine's default route";
 	}
 	if (link.dhcp) return "holds a DHCP lease";

@@ -1,6 +1,12 @@
 import { parseCidr, prefixOfMask, subnetOf } from "../ipv4.js";
 import { bodyOf } from "../marker.js";
-import type { InterfaceSpec, Managed, ObservedFile, Rule, State } from "../model.js";
+import type {
+	InterfaceSpec,
+	Managed,
+	ObservedFile,
+	Rule,
+	State,
+} from "../model.js";
 
 const scripts = "/etc/sysconfig/network-scripts";
 
@@ -8,7 +14,8 @@ const scripts = "/etc/sysconfig/network-scripts";
 export function parseIfcfg(content: string): Record<string, string> {
 	const values: Record<string, string> = {};
 	for (const line of content.split("\n")) {
-		const match = /^\s*([A-Za-z_][A-Za-z0-9_]*)=("([^"]*)"|'([^']*)'|([^\s#]*))/.exec(line);
+		const match =
+			/^\s*([A-Za-z_][A-Za-z0-9_]*)=("([^"]*)"|'([^']*)'|([^\s#]*))/.exec(line);
 		if (match?.[1]) values[match[1]] = match[3] ?? match[4] ?? match[5] ?? "";
 	}
 	return values;
@@ -19,11 +26,17 @@ export function parseIfcfg(content: string): Record<string, string> {
  * entries (a record and files that differ after a crash); each counts.
  */
 export function managedBy(files: ObservedFile[], state: State): Managed[] {
-	const recorded = Object.values(state.interfaces).flatMap((entry) => (entry.managed ? [entry.managed] : []));
-	const all = recorded.map((managed) => ({ ...managed, files: ownFiles(files, managed.name) }));
+	const recorded = Object.values(state.interfaces).flatMap((entry) =>
+		entry.managed ? [entry.managed] : [],
+	);
+	const all = recorded.map((managed) => ({
+		...managed,
+		files: ownFiles(files, managed.name),
+	}));
 	for (const file of files) {
 		const fromFile = managedByFile(file, files);
-		if (fromFile && !all.some((managed) => isSame(managed, fromFile))) all.push(fromFile);
+		if (fromFile && !all.some((managed) => isSame(managed, fromFile)))
+			all.push(fromFile);
 	}
 	return all;
 }
@@ -34,7 +47,10 @@ function isSame(a: Managed, b: Managed): boolean {
 	return keyOf(a) === keyOf(b);
 }
 
-function managedByFile(file: ObservedFile, files: ObservedFile[]): Managed | undefined {
+function managedByFile(
+	file: ObservedFile,
+	files: ObservedFile[],
+): Managed | undefined {
 	const name = file.path.split("/ifcfg-")[1];
 	const body = bodyOf(file.content);
 	if (name === undefined || body === undefined) return undefined;
@@ -44,13 +60,18 @@ function managedByFile(file: ObservedFile, files: ObservedFile[]): Managed | und
 		const suffix = index === 0 ? "" : String(index);
 		const ip = values[`IPADDR${suffix}`];
 		if (ip === undefined) break;
-		const prefix = values[`PREFIX${suffix}`] ?? String(prefixOfMask(values[`NETMASK${suffix}`] ?? "") ?? 32);
+		const prefix =
+			values[`PREFIX${suffix}`] ??
+			String(prefixOfMask(values[`NETMASK${suffix}`] ?? "") ?? 32);
 		addresses.push(`${ip}/${prefix}`);
 	}
 	const primary = parseCidr(addresses[0] ?? "");
-	if (!primary || values.GATEWAY === undefined || values.HWADDR === undefined) return undefined;
+	if (!primary || values.GATEWAY === undefined || values.HWADDR === undefined)
+		return undefined;
 	const rule = files.find((other) => other.path === `${scripts}/rule-${name}`);
-	const table = /^from \S+ table (\d+)/m.exec(rule ? (bodyOf(rule.content) ?? "") : "")?.[1];
+	const table = /^from \S+ table (\d+)/m.exec(
+		rule ? (bodyOf(rule.content) ?? "") : "",
+	)?.[1];
 	return {
 		name,
 		mac: values.HWADDR.toLowerCase(),
@@ -67,7 +88,12 @@ function managedByFile(file: ObservedFile, files: ObservedFile[]): Managed | und
 /** Paths of our valid files for a link name. */
 export function ownFiles(files: ObservedFile[], name: string): string[] {
 	const wanted = linkFilePaths(name);
-	return files.filter((file) => wanted.includes(file.path) && bodyOf(file.content) !== undefined).map((file) => file.path);
+	return files
+		.filter(
+			(file) =>
+				wanted.includes(file.path) && bodyOf(file.content) !== undefined,
+		)
+		.map((file) => file.path);
 }
 
 /** The three files network-scripts reads for a link, in the order they are removed: ifcfg first. */
@@ -77,21 +103,38 @@ export function linkFilePaths(name: string): string[] {
 
 /** The record of a spec, once it has been applied. */
 export function managedOf(spec: InterfaceSpec, files: string[]): Managed {
-	const { name, mac, addresses, subnet, gateway, table, throws, demoteMetric } = spec;
-	return { name, mac, addresses, subnet, gateway, table, throws, demoteMetric, files };
+	const { name, mac, addresses, subnet, gateway, table, throws, demoteMetric } =
+		spec;
+	return {
+		name,
+		mac,
+		addresses,
+		subnet,
+		gateway,
+		table,
+		throws,
+		demoteMetric,
+		files,
+	};
 }
 
 /** Whether a policy rule is exactly one that the record implies. */
 export function isOurRule(rule: Rule, managed: Managed[]): boolean {
 	return managed.some(
 		({ table, addresses }) =>
-			table !== undefined && addresses.some((address) => isRuleFor(rule, ruleSource(address), table)),
+			table !== undefined &&
+			addresses.some((address) => isRuleFor(rule, ruleSource(address), table)),
 	);
 }
 
 /** Whether a rule is `from SOURCE lookup TABLE priority TABLE` and nothing more. */
 export function isRuleFor(rule: Rule, source: string, table: number): boolean {
-	return rule.priority === table && rule.table === table && rule.from === source && rule.words.length === 6;
+	return (
+		rule.priority === table &&
+		rule.table === table &&
+		rule.from === source &&
+		rule.words.length === 6
+	);
 }
 
 /** The selector of an address's rule: its /32. */

@@ -10,15 +10,31 @@ const metricBase = 2000;
  * new NIC never renumbers the old ones; else the link's own number, else the lowest that is free.
  * A table or priority somebody else uses is skipped.
  */
-export function chooseTable(link: Link, observed: Observed, recorded: Managed[], taken: number[]): number {
-	const remembered = observed.state.interfaces[link.mac]?.table ?? recorded.find((managed) => managed.mac === link.mac)?.table;
-	if (remembered !== undefined && !taken.includes(remembered)) return remembered;
+export function chooseTable(
+	link: Link,
+	observed: Observed,
+	recorded: Managed[],
+	taken: number[],
+): number {
+	const remembered =
+		observed.state.interfaces[link.mac]?.table ??
+		recorded.find((managed) => managed.mac === link.mac)?.table;
+	if (remembered !== undefined && !taken.includes(remembered))
+		return remembered;
 	const isFree = (table: number) =>
 		!taken.includes(table) &&
 		!observed.namedTables.includes(table) &&
 		!otherOwners(link, observed, recorded).includes(table) &&
-		!observed.rules.some((rule) => (rule.priority === table || rule.table === table) && !isOurRule(rule, recorded)) &&
-		!observed.routes.some((route) => route.table === table && !recorded.some((managed) => managed.table === table));
+		!observed.rules.some(
+			(rule) =>
+				(rule.priority === table || rule.table === table) &&
+				!isOurRule(rule, recorded),
+		) &&
+		!observed.routes.some(
+			(route) =>
+				route.table === table &&
+				!recorded.some((managed) => managed.table === table),
+		);
 	const own = Number(/[0-9]+$/.exec(link.name)?.[0] ?? 0);
 	// A link's number is at most 9 digits long; beyond 999 it would leave the agent's range of names.
 	if (own > 0 && own < 1000 && isFree(tableBase + own)) return tableBase + own;
@@ -27,8 +43,14 @@ export function chooseTable(link: Link, observed: Observed, recorded: Managed[],
 	return table;
 }
 
-function otherOwners(link: Link, observed: Observed, recorded: Managed[]): number[] {
-	const remembered = Object.entries(observed.state.interfaces).map(([mac, entry]) => ({ mac, table: entry.table }));
+function otherOwners(
+	link: Link,
+	observed: Observed,
+	recorded: Managed[],
+): number[] {
+	const remembered = Object.entries(observed.state.interfaces).map(
+		([mac, entry]) => ({ mac, table: entry.table }),
+	);
 	return [...remembered, ...recorded].flatMap(({ mac, table }) =>
 		mac !== link.mac && table !== undefined ? [table] : [],
 	);
@@ -44,13 +66,26 @@ export function demotedMetric(table: number): number {
  * for them, a process bound to an ENI's address would send container traffic to the gateway.
  * Halves of the whole address space (a VPN's 0.0.0.0/1) are default routes in disguise: left out.
  */
-export function throwPrefixes(observed: Observed, primaries: Link[], exclude: Settings["exclude"], subnet: string): string[] {
+export function throwPrefixes(
+	observed: Observed,
+	primaries: Link[],
+	exclude: Settings["exclude"],
+	subnet: string,
+): string[] {
 	const isEni = (name: string) => {
 		const link = observed.links.find((candidate) => candidate.name === name);
-		return primaries.some((primary) => primary.name === name) || (link !== undefined && notCandidate(link, exclude) === undefined);
+		return (
+			primaries.some((primary) => primary.name === name) ||
+			(link !== undefined && notCandidate(link, exclude) === undefined)
+		);
 	};
 	const prefixes = observed.routes
-		.filter((route) => route.table === 254 && route.type === "unicast" && route.devs.length > 0)
+		.filter(
+			(route) =>
+				route.table === 254 &&
+				route.type === "unicast" &&
+				route.devs.length > 0,
+		)
 		.filter((route) => !route.devs.some(isEni))
 		.map((route) => route.dst)
 		.filter((dst) => Number(dst.split("/")[1]) > 1 && dst !== subnet);

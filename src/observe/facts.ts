@@ -11,7 +11,8 @@ export function observeFacts(fs: FileSystem): HostFacts {
 		osName: release.PRETTY_NAME ?? release.ID ?? "an unknown system",
 		networkScripts: exists(fs, "/etc/sysconfig/network-scripts/ifup-eth"),
 		networkServiceEnabled: isNetworkServiceEnabled(fs),
-		networkManagerRunning: exists(fs, "/run/NetworkManager") && isRunning(fs, "NetworkManager"),
+		networkManagerRunning:
+			exists(fs, "/run/NetworkManager") && isRunning(fs, "NetworkManager"),
 		systemdRunning: exists(fs, "/run/systemd/system"),
 		tkeCni: findTkeCni(fs),
 	};
@@ -45,7 +46,8 @@ function findTkeCni(fs: FileSystem): string | undefined {
 	const directory = "/etc/cni/net.d";
 	for (const name of listDirectory(fs, directory)) {
 		try {
-			const text = readFile(fs, `${directory}/${name}`, 64 * 1024)?.content ?? "";
+			const text =
+				readFile(fs, `${directory}/${name}`, 64 * 1024)?.content ?? "";
 			const match = /"type"\s*:\s*"(tke-[\w-]+)"/.exec(text);
 			if (match) return match[1];
 		} catch {

@@ -15,17 +15,40 @@ export async function observeHealth(
 ): Promise<Health | undefined> {
 	const link = kernel.links.find((one) => one.name === primary?.name);
 	if (!link) return undefined;
-	const own = defaultRoutes(kernel.routes).find((route) => route.devs.includes(link.name));
+	const own = defaultRoutes(kernel.routes).find((route) =>
+		route.devs.includes(link.name),
+	);
 	const gateway = before?.gateway ?? own?.via;
-	const addresses = link.addresses.filter(({ family }) => family === 4).map(({ ip, prefix }) => `${ip}/${prefix}`);
+	const addresses = link.addresses
+		.filter(({ family }) => family === 4)
+		.map(({ ip, prefix }) => `${ip}/${prefix}`);
 	const first = addresses[0]?.split("/")[0];
-	if (!gateway || !first) return { link: link.name, addresses, gateway, gatewayLink: undefined, hasNeighbour: false };
+	if (!gateway || !first)
+		return {
+			link: link.name,
+			addresses,
+			gateway,
+			gatewayLink: undefined,
+			hasNeighbour: false,
+		};
 	const [route, hasNeighbour] = await Promise.all([
 		system.run(["ip", "-o", "-4", "route", "get", gateway]),
 		// What did not answer before need not answer afterwards.
-		before && !before.hasNeighbour ? false : resolvesNeighbour(system, { link: link.name, from: first, to: gateway }, neighbourLimitMs),
+		before && !before.hasNeighbour
+			? false
+			: resolvesNeighbour(
+					system,
+					{ link: link.name, from: first, to: gateway },
+					neighbourLimitMs,
+				),
 	]);
-	return { link: link.name, addresses, gateway, gatewayLink: parseRouteGet(route.stdout), hasNeighbour };
+	return {
+		link: link.name,
+		addresses,
+		gateway,
+		gatewayLink: parseRouteGet(route.stdout),
+		hasNeighbour,
+	};
 }
 
 /**
@@ -33,7 +56,11 @@ export async function observeHealth(
  * kernel ask, then /proc/net/arp tells (after a good ifup there is no entry until something is
  * sent). STALE is as good as REACHABLE: unasked for a while is not gone.
  */
-export async function resolvesNeighbour(system: System, hop: { link: string; from: string; to: string }, limitMs: number): Promise<boolean> {
+export async function resolvesNeighbour(
+	system: System,
+	hop: { link: string; from: string; to: string },
+	limitMs: number,
+): Promise<boolean> {
 	const { clock } = system;
 	const limit = clock.nowMs() + limitMs;
 	let nextNudge = 0;
@@ -44,7 +71,14 @@ export async function resolvesNeighbour(system: System, hop: { link: string; fro
 			// The kernel asks three times a second apart before it gives up; then it needs a new reason.
 			nextNudge = clock.nowMs() + 1000;
 		}
-		if (isResolved(readFile(system.fs, paths.arp)?.content ?? "", hop.to, hop.link)) return true;
+		if (
+			isResolved(
+				readFile(system.fs, paths.arp)?.content ?? "",
+				hop.to,
+				hop.link,
+			)
+		)
+			return true;
 		if (clock.nowMs() >= limit) return false;
 		await clock.sleep(pauseMs);
 		pauseMs = Math.min(pauseMs * 2, 50);

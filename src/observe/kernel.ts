@@ -4,7 +4,13 @@ import type { KernelState } from "../model.js";
 import { paths } from "../paths.js";
 import type { FileSystem, System } from "../system.js";
 import { observeLinks } from "./links.js";
-import { builtinTables, parseAddresses, parseRoutes, parseRules, parseTableNames } from "./parse-ip.js";
+import {
+	builtinTables,
+	parseAddresses,
+	parseRoutes,
+	parseRules,
+	parseTableNames,
+} from "./parse-ip.js";
 
 const perLinkKeys = ["rp_filter", "arp_ignore", "promote_secondaries"];
 
@@ -23,12 +29,19 @@ export async function observeKernel(system: System): Promise<KernelState> {
 	const byLink = parseAddresses(addresses);
 	const links = observeLinks(fs).map((link) => {
 		const own = byLink[link.name] ?? [];
-		const leased = own.some((address) => address.family === 4 && address.dynamic);
+		const leased = own.some(
+			(address) => address.family === 4 && address.dynamic,
+		);
 		return { ...link, dhcp: link.dhcp || leased, addresses: own };
 	});
 	const names = ["all", "default", ...links.map((link) => link.name)];
 	const sysctls: Record<string, string> = {};
-	for (const key of ["ip_forward", ...names.flatMap((name) => perLinkKeys.map((leaf) => sysctlKey(name, leaf)))]) {
+	for (const key of [
+		"ip_forward",
+		...names.flatMap((name) =>
+			perLinkKeys.map((leaf) => sysctlKey(name, leaf)),
+		),
+	]) {
 		const value = readValue(fs, sysctlPath(key));
 		if (value !== undefined) sysctls[key] = value;
 	}
@@ -36,7 +49,9 @@ export async function observeKernel(system: System): Promise<KernelState> {
 		links,
 		rules: parseRules(rules, tables),
 		// The local table is the kernel's own bookkeeping.
-		routes: parseRoutes(routes, tables).filter((route) => route.table !== builtinTables.local),
+		routes: parseRoutes(routes, tables).filter(
+			(route) => route.table !== builtinTables.local,
+		),
 		sysctls,
 	};
 }
@@ -52,7 +67,11 @@ export function sysctlPath(key: string): string {
 	return `${paths.procSysIpv4}/${key}`;
 }
 
-const tableFiles = ["/usr/share/iproute2/rt_tables", "/usr/lib/iproute2/rt_tables", "/etc/iproute2/rt_tables"];
+const tableFiles = [
+	"/usr/share/iproute2/rt_tables",
+	"/usr/lib/iproute2/rt_tables",
+	"/etc/iproute2/rt_tables",
+];
 
 /** Names that `ip` may print instead of table numbers. */
 export function tableNames(fs: FileSystem): Record<string, number> {
@@ -63,16 +82,25 @@ export function tableNames(fs: FileSystem): Record<string, number> {
 			.filter((name) => name.endsWith(".conf"))
 			.map((name) => `${dropIns}/${name}`),
 	];
-	return Object.assign({}, ...files.map((file) => parseTableNames(readValue(fs, file) ?? "")));
+	return Object.assign(
+		{},
+		...files.map((file) => parseTableNames(readValue(fs, file) ?? "")),
+	);
 }
 
 async function read(system: System, argv: string[]): Promise<string> {
 	const result = await system.run(argv);
 	if (result.exitCode === 127) {
-		throw new AgentError("refused", "`ip` was not found: install iproute2 (on CentOS: yum install iproute)");
+		throw new AgentError(
+			"refused",
+			"`ip` was not found: install iproute2 (on CentOS: yum install iproute)",
+		);
 	}
 	if (result.exitCode !== 0) {
-		throw new AgentError("internal", `${argv.join(" ")} failed: ${result.stderr.trim()}`);
+		throw new AgentError(
+			"internal",
+			`${argv.join(" ")} failed: ${result.stderr.trim()}`,
+		);
 	}
 	return result.stdout;
 }

@@ -14,7 +14,9 @@ export function observeLinks(fs: FileSystem): Link[] {
 		const ifindex = readValue(fs, `${base}/ifindex`);
 		// bonding_masters is a file, and a NIC can go away between listing and reading.
 		if (ifindex === undefined) return [];
-		const lowers = listDirectory(fs, base).filter((entry) => entry.startsWith("lower_"));
+		const lowers = listDirectory(fs, base).filter((entry) =>
+			entry.startsWith("lower_"),
+		);
 		return [
 			{
 				name,
@@ -25,7 +27,9 @@ export function observeLinks(fs: FileSystem): Link[] {
 				mtu: Number(readValue(fs, `${base}/mtu`) ?? 0),
 				type: Number(readValue(fs, `${base}/type`) ?? 0),
 				driver: linkTarget(fs, `${base}/device/driver`),
-				devtype: /^DEVTYPE=(.*)$/m.exec(readValue(fs, `${base}/uevent`) ?? "")?.[1],
+				devtype: /^DEVTYPE=(.*)$/m.exec(
+					readValue(fs, `${base}/uevent`) ?? "",
+				)?.[1],
 				master: linkTarget(fs, `${base}/master`),
 				lowers: lowers.map((entry) => entry.slice("lower_".length)),
 				dhcp: hasDhcpClient(fs, name),

@@ -1,7 +1,15 @@
 import { isIpv4 } from "../ipv4.js";
 import type { CloudView, EniAnswer, State, StateEntry } from "../model.js";
 import type { System } from "../system.js";
-import { isMac, parseBody, parseIpListing, parseListing, parseMask, type Read, settleEni } from "./parse-metadata.js";
+import {
+	isMac,
+	parseBody,
+	parseIpListing,
+	parseListing,
+	parseMask,
+	type Read,
+	settleEni,
+} from "./parse-metadata.js";
 
 /** The metadata service by address, then by name: a customer's DNS can hang or lie. */
 export const defaultMetadataUrls = [
@@ -32,7 +40,12 @@ interface Client {
  * whose gateway and mask the state file knows for this instance, else four. ENIs are read side
  * by side and each has its own answer. Never throws.
  */
-export async function fetchCloud(system: System, urls: string[], state: State, question: Question): Promise<CloudView> {
+export async function fetchCloud(
+	system: System,
+	urls: string[],
+	state: State,
+	question: Question,
+): Promise<CloudView> {
 	const client = createClient(system, urls);
 	const known = state.primary;
 	const [instance, listing, early] = await Promise.all([
@@ -40,22 +53,47 @@ export async function fetchCloud(system: System, urls: string[], state: State, q
 		client.read("network/interfaces/macs/"),
 		known ? undefined : client.read("mac"),
 	]);
-	const instanceId = instance.kind === "ok" && /^[\w.-]{1,64}$/.test(instance.text) ? instance.text : undefined;
-	const isKnown = known !== undefined && instanceId !== undefined && known.instanceId === instanceId;
+	const instanceId =
+		instance.kind === "ok" && /^[\w.-]{1,64}$/.test(instance.text)
+			? instance.text
+			: undefined;
+	const isKnown =
+		known !== undefined &&
+		instanceId !== undefined &&
+		known.instanceId === instanceId;
 	const mac = isKnown ? undefined : (early ?? (await client.read("mac")));
-	const primaryMac = isKnown ? known.mac : mac?.kind === "ok" && isMac(mac.text) ? mac.text.toLowerCase() : undefined;
-	const names = listing.kind === "ok" ? parseListing(listing.text, isMac) : undefined;
-	const nameOf = (wanted: string) => names?.find((name) => name.toLowerCase() === wanted);
+	const primaryMac = isKnown
+		? known.mac
+		: mac?.kind === "ok" && isMac(mac.text)
+			? mac.text.toLowerCase()
+			: undefined;
+	const names =
+		listing.kind === "ok" ? parseListing(listing.text, isMac) : undefined;
+	const nameOf = (wanted: string) =>
+		names?.find((name) => name.toLowerCase() === wanted);
 
 	const enis: Record<string, EniAnswer> = {};
-	const wanted = [...new Set(question.macs)].filter((mac) => mac !== primaryMac);
+	const wanted = [...new Set(question.macs)].filter(
+		(mac) => mac !== primaryMac,
+	);
 	const [primaryAddresses] = await Promise.all([
-		question.primaryAddresses && primaryMac ? fetchList(client, nameOf(primaryMac)) : undefined,
+		question.primaryAddresses && primaryMac
+			? fetchList(client, nameOf(primaryMac))
+			: undefined,
 		...wanted.map(async (mac) => {
 			const name = nameOf(mac);
 			enis[mac] = name
-				? await fetchEni(client, name, instanceId, state.interfaces[mac], question.publicIps)
-				: { state: "not-found", reason: "the metadata service does not list this MAC" };
+				? await fetchEni(
+						client,
+						name,
+						instanceId,
+						state.interfaces[mac],
+						question.publicIps,
+					)
+				: {
+						state: "not-found",
+						reason: "the metadata service does not list this MAC",
+					};
 		}),
 	]);
 	return {
@@ -70,13 +108,19 @@ export async function fetchCloud(system: System, urls: string[], state: State, q
 }
 
 function listingProblem(listing: Read): string {
-	if (listing.kind === "ok") return "network/interfaces/macs/ is not a list of MAC addresses";
+	if (listing.kind === "ok")
+		return "network/interfaces/macs/ is not a list of MAC addresses";
 	return `network/interfaces/macs/ ${listing.reason}`;
 }
 
-async function fetchList(client: Client, name: string | undefined): Promise<string[] | undefined> {
+async function fetchList(
+	client: Client,
+	name: string | undefined,
+): Promise<string[] | undefined> {
 	if (!name) return undefined;
-	const list = await client.read(`network/interfaces/macs/${name}/local-ipv4s/`);
+	const list = await client.read(
+		`network/interfaces/macs/${name}/local-ipv4s/`,
+	);
 	return list.kind === "ok" ? parseIpListing(list.text) : undefined;
 }
 
@@ -88,36 +132,67 @@ async function fetchEni(
 	withPublicIps: boolean,
 ): Promise<EniAnswer> {
 	const base = `network/interfaces/macs/${name}`;
-	const cache = instanceId !== undefined && entry?.cache?.instanceId === instanceId ? entry.cache : undefined;
+	const cache =
+		instanceId !== undefined && entry?.cache?.instanceId === instanceId
+			? entry.cache
+			: undefined;
 	const [listRead, primaryRead] = await Promise.all([
 		client.read(`${base}/local-ipv4s/`),
 		cache ? undefined : client.read(`${base}/primary-local-ipv4`),
 	]);
 	if (listRead.kind !== "ok") return failed("local-ipv4s/", listRead);
 	const list = parseIpListing(listRead.text);
-	if (!list) return { state: "unsettled", reason: "local-ipv4s/ is not a list of IPv4 addresses" };
-	const publicIps = withPublicIps ? await fetchPublicIps(client, base, list) : {};
+	if (!list)
+		return {
+			state: "unsettled",
+			reason: "local-ipv4s/ is not a list of IPv4 addresses",
+		};
+	const publicIps = withPublicIps
+		? await fetchPublicIps(client, base, list)
+		: {};
 	if (cache && list.includes(cache.primaryAddress)) {
 		const { primaryAddress: primary, gateway, prefix } = cache;
 		return settleEni(name, { primary, list, gateway, prefix }, publicIps);
 	}
 
-	const primary = primaryRead ?? (await client.read(`${base}/primary-local-ipv4`));
+	const primary =
+		primaryRead ?? (await client.read(`${base}/primary-local-ipv4`));
 	if (primary.kind !== "ok") return failed("primary-local-ipv4", primary);
-	if (!isIpv4(primary.text)) return { state: "unsettled", reason: `primary-local-ipv4 ${quote(primary.text)} is not an IPv4 address` };
+	if (!isIpv4(primary.text))
+		return {
+			state: "unsettled",
+			reason: `primary-local-ipv4 ${quote(primary.text)} is not an IPv4 address`,
+		};
 	const [gateway, mask] = await Promise.all([
 		client.read(`${base}/local-ipv4s/${primary.text}/gateway`),
 		client.read(`${base}/local-ipv4s/${primary.text}/subnet-mask`),
 	]);
 	if (gateway.kind !== "ok") return failed("gateway", gateway);
 	if (mask.kind !== "ok") return failed("subnet-mask", mask);
-	if (!isIpv4(gateway.text)) return { state: "unsettled", reason: `gateway ${quote(gateway.text)} is not an IPv4 address` };
+	if (!isIpv4(gateway.text))
+		return {
+			state: "unsettled",
+			reason: `gateway ${quote(gateway.text)} is not an IPv4 address`,
+		};
 	const parsed = parseMask(mask.text);
 	if ("reason" in parsed) return { state: "unsettled", reason: parsed.reason };
-	return settleEni(name, { primary: primary.text, list, gateway: gateway.text, prefix: parsed.prefix }, publicIps);
+	return settleEni(
+		name,
+		{
+			primary: primary.text,
+			list,
+			gateway: gateway.text,
+			prefix: parsed.prefix,
+		},
+		publicIps,
+	);
 }
 
-async function fetchPublicIps(client: Client, base: string, list: string[]): Promise<Record<string, string>> {
+async function fetchPublicIps(
+	client: Client,
+	base: string,
+	list: string[],
+): Promise<Record<string, string>> {
 	const pairs = await Promise.all(
 		list.map(async (ip) => {
 			const read = await client.read(`${base}/local-ipv4s/${ip}/public-ipv4`);
@@ -129,7 +204,10 @@ async function fetchPublicIps(client: Client, base: string, list: string[]): Pro
 
 // A leaf that is not there yet (404) is as unsettled as one that makes no sense yet.
 function failed(leaf: string, read: Exclude<Read, { kind: "ok" }>): EniAnswer {
-	return { state: read.kind === "error" ? "error" : "unsettled", reason: `${leaf} ${read.reason}` };
+	return {
+		state: read.kind === "error" ? "error" : "unsettled",
+		reason: `${leaf} ${read.reason}`,
+	};
 }
 
 function quote(text: string): string {
@@ -144,7 +222,10 @@ function createClient(system: System, urls: string[]): Client {
 	let bases = urls;
 
 	async function request(path: string): Promise<Read> {
-		let last: Read = { kind: "error", reason: "has no address to ask: metadataUrl is empty" };
+		let last: Read = {
+			kind: "error",
+			reason: "has no address to ask: metadataUrl is empty",
+		};
 		for (const base of bases) {
 			const url = `${base}/${path}`;
 			requests += 1;
@@ -154,13 +235,25 @@ function createClient(system: System, urls: string[]): Client {
 				result = await system.http(url, limits);
 			}
 			if (result.kind === "failed") {
-				last = { kind: "error", reason: `cannot be read from ${base}: ${result.reason}` };
+				last = {
+					kind: "error",
+					reason: `cannot be read from ${base}: ${result.reason}`,
+				};
 				continue;
 			}
 			bases = [base];
-			if (result.kind === "too-large") return { kind: "unsettled", reason: `is larger than ${limits.maxBytes} bytes` };
-			if (result.status === 404) return { kind: "not-found", reason: "is not there (404)" };
-			if (result.status !== 200) return { kind: "error", reason: `was answered with HTTP status ${result.status}` };
+			if (result.kind === "too-large")
+				return {
+					kind: "unsettled",
+					reason: `is larger than ${limits.maxBytes} bytes`,
+				};
+			if (result.status === 404)
+				return { kind: "not-found", reason: "is not there (404)" };
+			if (result.status !== 200)
+				return {
+					kind: "error",
+					reason: `was answered with HTTP status ${result.status}`,
+				};
 			return parseBody(result.body);
 		}
 		return last;
@@ -168,7 +261,8 @@ function createClient(system: System, urls: string[]): Client {
 
 	// The time limit of a request starts when it is sent, so the queue is ours and not the socket pool's.
 	async function read(path: string): Promise<Read> {
-		if (active >= maxAtOnce) await new Promise<void>((resolve) => waiting.push(resolve));
+		if (active >= maxAtOnce)
+			await new Promise<void>((resolve) => waiting.push(resolve));
 		else active += 1;
 		try {
 			return await request(path);

@@ -1,7 +1,14 @@
 import { notCandidate } from "../desire/candidate.js";
 import { configuredSource } from "../desire/configured.js";
 import { readFile } from "../files.js";
-import type { FileState, Link, Observed, Request, Settings, State } from "../model.js";
+import type {
+	FileState,
+	Link,
+	Observed,
+	Request,
+	Settings,
+	State,
+} from "../model.js";
 import { paths } from "../paths.js";
 import { readState } from "../state.js";
 import type { System } from "../system.js";
@@ -13,16 +20,27 @@ import { fetchCloud, type Question } from "./metadata.js";
 import { builtinTables } from "./parse-ip.js";
 
 /** Everything a run goes by, read once: kernel and metadata side by side. */
-export async function observe(system: System, request: Request, settings: Settings, publicIps = false): Promise<Observed> {
+export async function observe(
+	system: System,
+	request: Request,
+	settings: Settings,
+	publicIps = false,
+): Promise<Observed> {
 	const { fs } = system;
 	const state = readState(system);
 	const question = whatToAsk(observeLinks(fs), state, request, settings);
 	const [kernel, cloud] = await Promise.all([
 		observeKernel(system),
-		question && fetchCloud(system, settings.metadataUrls, state, { ...question, publicIps }),
+		question &&
+			fetchCloud(system, settings.metadataUrls, state, {
+				...question,
+				publicIps,
+			}),
 	]);
 	const sysctlConf = readFile(fs, paths.sysctlConf);
-	const named = Object.entries(tableNames(fs)).filter(([name, number]) => builtinTables[name] !== number && number !== 0);
+	const named = Object.entries(tableNames(fs)).filter(
+		([name, number]) => builtinTables[name] !== number && number !== 0,
+	);
 	return {
 		...kernel,
 		files: observeLinkFiles(fs),
@@ -37,20 +55,34 @@ export async function observe(system: System, request: Request, settings: Settin
 }
 
 // No question where every target has its addresses from flags or the config.
-function whatToAsk(links: Link[], state: State, request: Request, settings: Settings): Omit<Question, "publicIps"> | undefined {
+function whatToAsk(
+	links: Link[],
+	state: State,
+	request: Request,
+	settings: Settings,
+): Omit<Question, "publicIps"> | undefined {
 	if (request.verb === "remove") return undefined;
-	const candidates = links.filter((link) => notCandidate(link, settings.exclude) === undefined);
-	const isTarget = (link: Link) => request.targets === "all" || request.targets.includes(link.name);
+	const candidates = links.filter(
+		(link) => notCandidate(link, settings.exclude) === undefined,
+	);
+	const isTarget = (link: Link) =>
+		request.targets === "all" || request.targets.includes(link.name);
 	const hasOwnSource = (link: Link) =>
 		request.flags !== undefined ||
-		(!request.fromMetadata && (state.interfaces[link.mac]?.flags !== undefined || configuredSource(link, settings, state) !== undefined));
-	const macs = candidates.filter((link) => isTarget(link) && !hasOwnSource(link)).map((link) => link.mac);
+		(!request.fromMetadata &&
+			(state.interfaces[link.mac]?.flags !== undefined ||
+				configuredSource(link, settings, state) !== undefined));
+	const macs = candidates
+		.filter((link) => isTarget(link) && !hasOwnSource(link))
+		.map((link) => link.mac);
 	if (macs.length === 0 && request.targets !== "all") return undefined;
 	return { macs, primaryAddresses: request.targets === "all" };
 }
 
 function readBackups({ fs }: System, state: State): Record<string, FileState> {
-	const copies = Object.values(state.interfaces).flatMap((entry) => entry.backups ?? []);
+	const copies = Object.values(state.interfaces).flatMap(
+		(entry) => entry.backups ?? [],
+	);
 	return Object.fromEntries(
 		copies.flatMap(({ copy, mode, uid, gid }) => {
 			const file = readFile(fs, `${paths.backups}/${copy}`);

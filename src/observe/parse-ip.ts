@@ -33,7 +33,9 @@ export function parseAddresses(text: string): Record<string, LinkAddress[]> {
 			dynamic: words.includes("dynamic"),
 			...(family === "inet" && label?.split(":")[0] === name ? { label } : {}),
 			...(peer === undefined ? {} : { peer }),
-			...(words.includes("brd") ? { broadcast: wordAfter(words, "brd") as string } : {}),
+			...(words.includes("brd")
+				? { broadcast: wordAfter(words, "brd") as string }
+				: {}),
 		});
 	}
 	return byLink;
@@ -50,7 +52,9 @@ export function parseRules(
 		if (!match) continue;
 		const priority = Number(match[1]);
 		// [detached] and [unresolved] are remarks, not words that `ip rule add` takes.
-		const words = (match[2] ?? "").split(/\s+/).filter((word) => !word.startsWith("["));
+		const words = (match[2] ?? "")
+			.split(/\s+/)
+			.filter((word) => !word.startsWith("["));
 		const from = wordAfter(words, "from") ?? "all";
 		const to = wordAfter(words, "to");
 		const lookup = wordAfter(words, "lookup");
@@ -101,18 +105,24 @@ export function parseRoutes(
 		const words = line
 			.split(/[\s\\]+/)
 			.filter((word) => word !== "" && !routeRemarks.has(word));
-		const type = words[0] !== undefined && routeTypes.has(words[0]) ? words.shift() : "unicast";
+		const type =
+			words[0] !== undefined && routeTypes.has(words[0])
+				? words.shift()
+				: "unicast";
 		const dst = words.shift();
 		if (type === undefined || dst === undefined) continue;
 		const tableName = takePair(words, "table");
 		takePair(words, "error");
-		const table = tableName === undefined ? 254 : tableNumber(tableName, tables);
+		const table =
+			tableName === undefined ? 254 : tableNumber(tableName, tables);
 		if (table === undefined) continue;
 		routes.push({
 			table,
 			type,
 			dst: dst === "default" ? "0.0.0.0/0" : hostCidr(dst),
-			devs: words.flatMap((word, at) => (words[at - 1] === "dev" ? [word] : [])),
+			devs: words.flatMap((word, at) =>
+				words[at - 1] === "dev" ? [word] : [],
+			),
 			via: wordAfter(words, "via"),
 			metric: Number(wordAfter(words, "metric") ?? 0),
 			proto: wordAfter(words, "proto"),
@@ -161,8 +171,13 @@ function takePair(words: string[], key: string): string | undefined {
 	return at < 0 ? undefined : words.splice(at, 2)[1];
 }
 
-function tableNumber(name: string, tables: Record<string, number>): number | undefined {
-	return /^\d+$/.test(name) ? Number(name) : (tables[name] ?? builtinTables[name]);
+function tableNumber(
+	name: string,
+	tables: Record<string, number>,
+): number | undefined {
+	return /^\d+$/.test(name)
+		? Number(name)
+		: (tables[name] ?? builtinTables[name]);
 }
 
 // `ip` prints a /32 without its prefix, and old versions shorten 10.0.0.0/8 to 10/8.

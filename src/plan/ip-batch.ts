@@ -1,7 +1,10 @@
 import type { Step } from "../model.js";
 
 /** Steps that one `ip -batch` can do together. */
-export type BatchStep = Extract<Step, { kind: "link" | "addr" | "rule" | "route" }>;
+export type BatchStep = Extract<
+	Step,
+	{ kind: "link" | "addr" | "rule" | "route" }
+>;
 
 /** The `ip` batch line of a kernel step. */
 export function batchLine(step: BatchStep): string {

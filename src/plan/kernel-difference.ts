@@ -1,6 +1,13 @@
 import { isMainDefault } from "../desire/candidate.js";
 import { isOurRule, isRuleFor, ruleSource } from "../desire/managed.js";
-import type { InterfaceSpec, KernelState, Link, Managed, Route, Step } from "../model.js";
+import type {
+	InterfaceSpec,
+	KernelState,
+	Link,
+	Managed,
+	Route,
+	Step,
+} from "../model.js";
 
 /** What the kernel should hold after a run. */
 export interface KernelWant {
@@ -35,14 +42,24 @@ export function kernelDifference(want: KernelWant, now: KernelState): Step[] {
 }
 
 function additions(spec: InterfaceSpec, now: KernelState): Step[] {
-	const link = now.links.find((one) => one.name === spec.name && one.mac === spec.mac);
+	const link = now.links.find(
+		(one) => one.name === spec.name && one.mac === spec.mac,
+	);
 	if (!link) return [];
-	const steps: Step[] = link.up ? [] : [{ kind: "link", link: spec.name, op: "up" }];
+	const steps: Step[] = link.up
+		? []
+		: [{ kind: "link", link: spec.name, op: "up" }];
 	for (const cidr of spec.addresses) {
 		if (!hasAddress(link, cidr)) {
 			// The broadcast address that ifup gives it: of a /32, the address itself.
 			const [ip = "", prefix] = cidr.split("/");
-			const words = [cidr, "brd", prefix === "32" ? ip : "+", "label", spec.name];
+			const words = [
+				cidr,
+				"brd",
+				prefix === "32" ? ip : "+",
+				"label",
+				spec.name,
+			];
 			steps.push({ kind: "addr", link: spec.name, op: "add", words });
 		}
 	}
@@ -56,9 +73,21 @@ function additions(spec: InterfaceSpec, now: KernelState): Step[] {
 	if (table === undefined) return steps;
 	for (const source of spec.addresses.map(ruleSource)) {
 		const same = now.rules.filter((rule) => isRuleFor(rule, source, table));
-		if (same.length === 0) steps.push({ kind: "rule", link: spec.name, op: "add", words: ruleWords(source, table) });
+		if (same.length === 0)
+			steps.push({
+				kind: "rule",
+				link: spec.name,
+				op: "add",
+				words: ruleWords(source, table),
+			});
 		// CentOS 7.2's kernel accepts the same rule twice, and a second ifup adds it twice.
-		for (const extra of same.slice(1)) steps.push({ kind: "rule", link: spec.name, op: "del", words: extra.words });
+		for (const extra of same.slice(1))
+			steps.push({
+				kind: "rule",
+				link: spec.name,
+				op: "del",
+				words: extra.words,
+			});
 	}
 	return steps;
 }
@@ -68,7 +97,9 @@ function ruleWords(source: string, table: number): string[] {
 }
 
 /** What `ip route` calls the routes of a spec's table: the subnet, the default, the throws. */
-function tableRoutes(spec: Pick<Managed, "name" | "subnet" | "gateway" | "table" | "throws">): string[][] {
+function tableRoutes(
+	spec: Pick<Managed, "name" | "subnet" | "gateway" | "table" | "throws">,
+): string[][] {
 	if (spec.table === undefined) return [];
 	const table = ["table", String(spec.table)];
 	return [
@@ -79,7 +110,8 @@ function tableRoutes(spec: Pick<Managed, "name" | "subnet" | "gateway" | "table"
 }
 
 function isSameRoute(route: Route, words: string[]): boolean {
-	const value = (key: string) => (words.includes(key) ? words[words.indexOf(key) + 1] : undefined);
+	const value = (key: string) =>
+		words.includes(key) ? words[words.indexOf(key) + 1] : undefined;
 	const type = words[0] === "throw" ? "throw" : "unicast";
 	const dst = words[type === "throw" ? 1 : 0];
 	return (
@@ -98,23 +130,61 @@ function isSameRoute(route: Route, words: string[]): boolean {
  */
 function demotion(spec: InterfaceSpec, now: KernelState, adds: Step[]): Step[] {
 	if (spec.demoteMetric === undefined) return [];
-	if (!now.links.some((one) => one.name === spec.name && one.mac === spec.mac)) return [];
+	if (!now.links.some((one) => one.name === spec.name && one.mac === spec.mac))
+		return [];
 	const source = spec.addresses[0]?.split("/")[0] ?? "";
-	const route = (...more: string[]) => [spec.subnet, "dev", spec.name, "proto", "kernel", "scope", "link", "src", source, ...more];
+	const route = (...more: string[]) => [
+		spec.subnet,
+		"dev",
+		spec.name,
+		"proto",
+		"kernel",
+		"scope",
+		"link",
+		"src",
+		source,
+		...more,
+	];
 	const demoted = route("metric", String(spec.demoteMetric));
-	const first = now.routes.find((one) => isConnected(one, spec) && one.metric === 0);
-	const isAdding = adds.some((step) => step.kind === "addr" && step.link === spec.name && step.words[0] === spec.addresses[0]);
+	const first = now.routes.find(
+		(one) => isConnected(one, spec) && one.metric === 0,
+	);
+	const isAdding = adds.some(
+		(step) =>
+			step.kind === "addr" &&
+			step.link === spec.name &&
+			step.words[0] === spec.addresses[0],
+	);
 	const steps: Step[] = [];
 	if (isAdding || !now.routes.some((one) => isSameRoute(one, demoted))) {
-		steps.push({ kind: "route", link: spec.name, op: "replace", words: demoted });
+		steps.push({
+			kind: "route",
+			link: spec.name,
+			op: "replace",
+			words: demoted,
+		});
 	}
 	// Without a metric `del` takes the first of the prefix, which is the one with metric 0.
-	if (isAdding || first) steps.push({ kind: "route", link: spec.name, op: "del", words: first?.words ?? route() });
+	if (isAdding || first)
+		steps.push({
+			kind: "route",
+			link: spec.name,
+			op: "del",
+			words: first?.words ?? route(),
+		});
 	return steps;
 }
 
-function isConnected(route: Route, spec: Pick<Managed, "name" | "subnet">): boolean {
-	return route.table === 254 && route.dst === spec.subnet && route.via === undefined && route.devs.join() === spec.name;
+function isConnected(
+	route: Route,
+	spec: Pick<Managed, "name" | "subnet">,
+): boolean {
+	return (
+		route.table === 254 &&
+		route.dst === spec.subnet &&
+		route.via === undefined &&
+		route.devs.join() === spec.name
+	);
 }
 
 function sysctlSteps({ sysctls }: KernelWant, now: KernelState): Step[] {
@@ -128,9 +198,14 @@ function sysctlSteps({ sysctls }: KernelWant, now: KernelState): Step[] {
 }
 
 // Rules and addresses go before the routes they use; what the record does not imply stays.
-function obsoleteSteps({ interfaces, recorded, gone, spared }: KernelWant, now: KernelState): Step[] {
+function obsoleteSteps(
+	{ interfaces, recorded, gone, spared }: KernelWant,
+	now: KernelState,
+): Step[] {
 	const concerned = recorded.filter(
-		(managed) => gone.includes(managed) || interfaces.some((spec) => spec.mac === managed.mac),
+		(managed) =>
+			gone.includes(managed) ||
+			interfaces.some((spec) => spec.mac === managed.mac),
 	);
 	const steps: Step[] = [];
 	const seen = new Set<string>();
@@ -140,13 +215,23 @@ function obsoleteSteps({ interfaces, recorded, gone, spared }: KernelWant, now: 
 		seen.add(key);
 	};
 	const isWantedRule = (source: string, table: number) =>
-		interfaces.some((spec) => spec.table === table && spec.addresses.map(ruleSource).includes(source));
+		interfaces.some(
+			(spec) =>
+				spec.table === table && spec.addresses.map(ruleSource).includes(source),
+		);
 	const rulesSeen = new Set<number>();
 	for (const { name, table, addresses } of concerned) {
 		if (table === undefined) continue;
 		for (const [index, rule] of now.rules.entries()) {
-			const source = addresses.map(ruleSource).find((one) => isRuleFor(rule, one, table));
-			if (source === undefined || isWantedRule(source, table) || rulesSeen.has(index)) continue;
+			const source = addresses
+				.map(ruleSource)
+				.find((one) => isRuleFor(rule, one, table));
+			if (
+				source === undefined ||
+				isWantedRule(source, table) ||
+				rulesSeen.has(index)
+			)
+				continue;
 			rulesSeen.add(index);
 			push({ kind: "rule", link: name, op: "del", words: rule.words });
 		}
@@ -155,7 +240,8 @@ function obsoleteSteps({ interfaces, recorded, gone, spared }: KernelWant, now: 
 		const link = now.links.find((one) => one.name === managed.name);
 		const spec = interfaces.find((one) => one.name === managed.name);
 		for (const cidr of managed.addresses) {
-			const isKept = spec?.addresses.includes(cidr) || spared[managed.name]?.includes(cidr);
+			const isKept =
+				spec?.addresses.includes(cidr) || spared[managed.name]?.includes(cidr);
 			if (link && hasAddress(link, cidr) && !isKept) {
 				push({ kind: "addr", link: managed.name, op: "del", words: [cidr] });
 			}
@@ -163,8 +249,13 @@ function obsoleteSteps({ interfaces, recorded, gone, spared }: KernelWant, now: 
 		const wanted = interfaces.flatMap(tableRoutes);
 		for (const words of tableRoutes(managed)) {
 			// `replace` has already taken the place of a route with the same prefix.
-			const isReplaced = wanted.some((other) => prefixAndTable(other) === prefixAndTable(words));
-			if (!isReplaced && now.routes.some((route) => isSameRoute(route, words))) {
+			const isReplaced = wanted.some(
+				(other) => prefixAndTable(other) === prefixAndTable(words),
+			);
+			if (
+				!isReplaced &&
+				now.routes.some((route) => isSameRoute(route, words))
+			) {
 				push({ kind: "route", link: managed.name, op: "del", words });
 			}
 		}
@@ -178,19 +269,34 @@ function prefixAndTable(words: string[]): string {
 }
 
 // ifdown flushes every address of the link and a service restart every static route: put back what was not ours.
-function foreignSteps({ baseline, touched, recorded, interfaces }: KernelWant, now: KernelState): Step[] {
+function foreignSteps(
+	{ baseline, touched, recorded, interfaces }: KernelWant,
+	now: KernelState,
+): Step[] {
 	if (touched.length === 0) return [];
-	const isTouched = (name: string) => touched === "all" || touched.includes(name);
+	const isTouched = (name: string) =>
+		touched === "all" || touched.includes(name);
 	const steps: Step[] = [];
 	for (const before of baseline.links.filter((link) => isTouched(link.name))) {
 		const link = now.links.find((one) => one.name === before.name);
 		if (!link) continue;
 		for (const address of before.addresses) {
 			const cidr = `${address.ip}/${address.prefix}`;
-			const isOurs = [...recorded, ...interfaces].some((one) => one.name === link.name && one.addresses.includes(cidr));
-			const isForeign = address.family === 4 && !address.dynamic && address.scope !== "link" && !isOurs;
+			const isOurs = [...recorded, ...interfaces].some(
+				(one) => one.name === link.name && one.addresses.includes(cidr),
+			);
+			const isForeign =
+				address.family === 4 &&
+				!address.dynamic &&
+				address.scope !== "link" &&
+				!isOurs;
 			if (isForeign && !hasAddress(link, cidr)) {
-				steps.push({ kind: "addr", link: link.name, op: "add", words: addressWords(address) });
+				steps.push({
+					kind: "addr",
+					link: link.name,
+					op: "add",
+					words: addressWords(address),
+				});
 			}
 		}
 	}
@@ -198,15 +304,33 @@ function foreignSteps({ baseline, touched, recorded, interfaces }: KernelWant, n
 		route.devs.some(isTouched) &&
 		route.proto !== "kernel" &&
 		!isMainDefault(route) &&
-		![...recorded, ...interfaces].flatMap(tableRoutes).some((words) => isSameRoute(route, words));
+		![...recorded, ...interfaces]
+			.flatMap(tableRoutes)
+			.some((words) => isSameRoute(route, words));
 	for (const route of baseline.routes.filter(isForeignRoute)) {
-		if (!now.routes.some((one) => one.words.join(" ") === route.words.join(" "))) {
-			steps.push({ kind: "route", link: route.devs[0], op: "append", words: route.words });
+		if (
+			!now.routes.some((one) => one.words.join(" ") === route.words.join(" "))
+		) {
+			steps.push({
+				kind: "route",
+				link: route.devs[0],
+				op: "append",
+				words: route.words,
+			});
 		}
 	}
-	for (const rule of baseline.rules.filter((one) => !isOurRule(one, recorded))) {
-		if (!now.rules.some((one) => one.words.join(" ") === rule.words.join(" "))) {
-			steps.push({ kind: "rule", link: undefined, op: "add", words: rule.words });
+	for (const rule of baseline.rules.filter(
+		(one) => !isOurRule(one, recorded),
+	)) {
+		if (
+			!now.rules.some((one) => one.words.join(" ") === rule.words.join(" "))
+		) {
+			steps.push({
+				kind: "rule",
+				link: undefined,
+				op: "add",
+				words: rule.words,
+			});
 		}
 	}
 	return steps;
@@ -224,22 +348,54 @@ export function addressWords(address: Link["addresses"][number]): string[] {
 }
 
 // The default route stays on the primary: a thief on one of our links goes, what was there comes back.
-function defaultRouteSteps({ baseline, interfaces, touched }: KernelWant, now: KernelState): Step[] {
+function defaultRouteSteps(
+	{ baseline, interfaces, touched }: KernelWant,
+	now: KernelState,
+): Step[] {
 	const before = baseline.routes.filter(isMainDefault);
 	const present = now.routes.filter(isMainDefault);
 	const textOf = (route: Route) => route.words.join(" ");
-	const isOurs = (name: string) => interfaces.some((spec) => spec.name === name) || touched === "all" || touched.includes(name);
-	const thieves = present.filter((route) => route.devs.some(isOurs) && !before.some((one) => textOf(one) === textOf(route)));
-	const missing = before.filter((route) => !present.some((one) => textOf(one) === textOf(route)));
+	const isOurs = (name: string) =>
+		interfaces.some((spec) => spec.name === name) ||
+		touched === "all" ||
+		touched.includes(name);
+	const thieves = present.filter(
+		(route) =>
+			route.devs.some(isOurs) &&
+			!before.some((one) => textOf(one) === textOf(route)),
+	);
+	const missing = before.filter(
+		(route) => !present.some((one) => textOf(one) === textOf(route)),
+	);
 	// Somebody else may have moved the default on purpose meanwhile, a DHCP client for one.
-	const isLost = (route: Route) => !present.some((one) => !thieves.includes(one) && one.metric === route.metric);
+	const isLost = (route: Route) =>
+		!present.some(
+			(one) => !thieves.includes(one) && one.metric === route.metric,
+		);
 	return [
-		...thieves.map((route): Step => ({ kind: "route", link: route.devs[0], op: "del", words: route.words })),
-		...missing.filter(isLost).map((route): Step => ({ kind: "route", link: route.devs[0], op: "append", words: route.words })),
+		...thieves.map(
+			(route): Step => ({
+				kind: "route",
+				link: route.devs[0],
+				op: "del",
+				words: route.words,
+			}),
+		),
+		...missing.filter(isLost).map(
+			(route): Step => ({
+				kind: "route",
+				link: route.devs[0],
+				op: "append",
+				words: route.words,
+			}),
+		),
 	];
 }
 
 /** Whether an IPv4 CIDR stands on the link. */
 export function hasAddress(link: Link, cidr: string): boolean {
-	return link.addresses.some((address) => address.family === 4 && `${address.ip}/${address.prefix}` === cidr);
+	return link.addresses.some(
+		(address) =>
+			address.family === 4 && `${address.ip}/${address.prefix}` === cidr,
+	);
 }

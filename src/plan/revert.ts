@@ -1,5 +1,12 @@
 import { isOurRule } from "../desire/managed.js";
-import type { Desired, InterfaceSpec, KernelState, Managed, Route, Step } from "../model.js";
+import type {
+	Desired,
+	InterfaceSpec,
+	KernelState,
+	Managed,
+	Route,
+	Step,
+} from "../model.js";
 import { addressWords } from "./kernel-difference.js";
 
 /** What of a run is being undone. */
@@ -13,18 +20,63 @@ export interface RevertScope {
 /** The inverse of the file and sysctl steps that were done, newest first. */
 export function revertSteps(done: Step[], scope: RevertScope): Step[] {
 	return [...done].reverse().flatMap((step): Step[] => {
-		if (scope.links !== "all" && (step.link === undefined || !scope.links.includes(step.link))) return [];
+		if (
+			scope.links !== "all" &&
+			(step.link === undefined || !scope.links.includes(step.link))
+		)
+			return [];
 		switch (step.kind) {
 			case "write":
 				return [
 					step.before
-						? { kind: "write", link: step.link, path: step.path, content: step.before.content, mode: step.before.mode, owner: step.before, before: undefined, keepCopy: false }
-						: { kind: "remove", link: step.link, path: step.path, before: { content: step.content, mode: step.mode, uid: 0, gid: 0 }, keepCopy: false },
+						? {
+								kind: "write",
+								link: step.link,
+								path: step.path,
+								content: step.before.content,
+								mode: step.before.mode,
+								owner: step.before,
+								before: undefined,
+								keepCopy: false,
+							}
+						: {
+								kind: "remove",
+								link: step.link,
+								path: step.path,
+								before: {
+									content: step.content,
+									mode: step.mode,
+									uid: 0,
+									gid: 0,
+								},
+								keepCopy: false,
+							},
 				];
 			case "remove":
-				return [{ kind: "write", link: step.link, path: step.path, content: step.before.content, mode: step.before.mode, owner: step.before, before: undefined, keepCopy: false }];
+				return [
+					{
+						kind: "write",
+						link: step.link,
+						path: step.path,
+						content: step.before.content,
+						mode: step.before.mode,
+						owner: step.before,
+						before: undefined,
+						keepCopy: false,
+					},
+				];
 			case "sysctl":
-				return step.before === undefined ? [] : [{ kind: "sysctl", link: step.link, key: step.key, value: step.before, before: step.value }];
+				return step.before === undefined
+					? []
+					: [
+							{
+								kind: "sysctl",
+								link: step.link,
+								key: step.key,
+								value: step.before,
+								before: step.value,
+							},
+						];
 			default:
 				return [];
 		}
@@ -35,78 +87,170 @@ export function revertSteps(done: Step[], scope: RevertScope): Step[] {
  * The kernel steps back to how the failed links were before the run. What somebody else added
  * meanwhile stays; what a command of ours dropped comes back. No steps: it is as it was.
  */
-export function revertKernel(before: KernelState, now: KernelState, desired: Desired, scope: RevertScope): Step[] {
-	const own: (Managed | InterfaceSpec)[] = [...desired.interfaces, ...desired.gone, ...desired.recorded];
-	const isFailed = (name: string) => (scope.links === "all" ? own.some((one) => one.name === name) : scope.links.includes(name));
+export function revertKernel(
+	before: KernelState,
+	now: KernelState,
+	desired: Desired,
+	scope: RevertScope,
+): Step[] {
+	const own: (Managed | InterfaceSpec)[] = [
+		...desired.interfaces,
+		...desired.gone,
+		...desired.recorded,
+	];
+	const isFailed = (name: string) =>
+		scope.links === "all"
+			? own.some((one) => one.name === name)
+			: scope.links.includes(name);
 	const isOwn = (name: string) => own.some((one) => one.name === name);
-	const isBounced = (name: string) => scope.touched === "all" || scope.touched.includes(name);
+	const isBounced = (name: string) =>
+		scope.touched === "all" || scope.touched.includes(name);
 	// A link of the run that did not fail keeps what the run gave it.
-	const isTouched = (name: string) => isFailed(name) || (isBounced(name) && !isOwn(name));
+	const isTouched = (name: string) =>
+		isFailed(name) || (isBounced(name) && !isOwn(name));
 	const failed = own.filter((one) => isFailed(one.name));
 	const tables = failed.flatMap((one) => one.table ?? []);
-	const implied = failed.map((one) => ("files" in one ? one : { ...one, files: [] }));
+	const implied = failed.map((one) =>
+		"files" in one ? one : { ...one, files: [] },
+	);
 
-	const rules = difference(before.rules, now.rules, (rule) => rule.words.join(" "));
+	const rules = difference(before.rules, now.rules, (rule) =>
+		rule.words.join(" "),
+	);
 	const routes = difference(
 		before.routes.filter((route) => isConcerned(route)),
 		now.routes.filter((route) => isConcerned(route)),
 		(route) => route.words.join(" "),
 	);
 	function isConcerned(route: Route): boolean {
-		return route.devs.some(isTouched) || tables.includes(route.table) || (route.table === 254 && route.dst === "0.0.0.0/0");
+		return (
+			route.devs.some(isTouched) ||
+			tables.includes(route.table) ||
+			(route.table === 254 && route.dst === "0.0.0.0/0")
+		);
 	}
 	// A new default on a link that is none of ours is somebody else's: a DHCP client's, for one.
-	const removable = routes.extra.filter((route) => route.devs.some(isFailed) || tables.includes(route.table));
-	const links = before.links.filter((link) => isTouched(link.name)).map((link) => ({ link, present: now.links.find((one) => one.name === link.name) }));
+	const removable = routes.extra.filter(
+		(route) => route.devs.some(isFailed) || tables.includes(route.table),
+	);
+	const links = before.links
+		.filter((link) => isTouched(link.name))
+		.map((link) => ({
+			link,
+			present: now.links.find((one) => one.name === link.name),
+		}));
 	const addresses = links.flatMap(({ link, present }) => {
 		if (!present) return [];
-		const v4 = (addresses: typeof link.addresses) => addresses.filter(({ family }) => family === 4);
-		const changed = difference(v4(link.addresses), v4(present.addresses), ({ ip, prefix }) => `${ip}/${prefix}`);
+		const v4 = (addresses: typeof link.addresses) =>
+			addresses.filter(({ family }) => family === 4);
+		const changed = difference(
+			v4(link.addresses),
+			v4(present.addresses),
+			({ ip, prefix }) => `${ip}/${prefix}`,
+		);
 		return [{ name: link.name, ...changed }];
 	});
-	const isOurAddress = (name: string, cidr: string) => failed.some((one) => one.name === name && one.addresses.includes(cidr));
+	const isOurAddress = (name: string, cidr: string) =>
+		failed.some((one) => one.name === name && one.addresses.includes(cidr));
 	const state = (op: "up" | "down") =>
 		links.flatMap(({ link, present }): Step[] =>
-			present && link.up !== present.up && link.up === (op === "up") ? [{ kind: "link", link: link.name, op }] : [],
+			present && link.up !== present.up && link.up === (op === "up")
+				? [{ kind: "link", link: link.name, op }]
+				: [],
 		);
 	return [
-		...rules.extra.filter((rule) => isOurRule(rule, implied)).map((rule): Step => ({ kind: "rule", link: undefined, op: "del", words: rule.words })),
-		...removable.map((route): Step => ({ kind: "route", link: route.devs[0], op: "del", words: route.words })),
+		...rules.extra
+			.filter((rule) => isOurRule(rule, implied))
+			.map(
+				(rule): Step => ({
+					kind: "rule",
+					link: undefined,
+					op: "del",
+					words: rule.words,
+				}),
+			),
+		...removable.map(
+			(route): Step => ({
+				kind: "route",
+				link: route.devs[0],
+				op: "del",
+				words: route.words,
+			}),
+		),
 		...addresses.flatMap(({ name, extra }) =>
 			extra
 				.map(({ ip, prefix }) => `${ip}/${prefix}`)
 				.filter((cidr) => isOurAddress(name, cidr))
-				.map((cidr): Step => ({ kind: "addr", link: name, op: "del", words: [cidr] })),
+				.map(
+					(cidr): Step => ({
+						kind: "addr",
+						link: name,
+						op: "del",
+						words: [cidr],
+					}),
+				),
 		),
 		...state("down"),
 		...state("up"),
-		...addresses.flatMap(({ name, missing }) => missing.map((address): Step => ({ kind: "addr", link: name, op: "add", words: addressWords(address) }))),
+		...addresses.flatMap(({ name, missing }) =>
+			missing.map(
+				(address): Step => ({
+					kind: "addr",
+					link: name,
+					op: "add",
+					words: addressWords(address),
+				}),
+			),
+		),
 		...inOrder(routes.missing, before.routes, now.routes),
-		...rules.missing.map((rule): Step => ({ kind: "rule", link: undefined, op: "add", words: rule.words })),
+		...rules.missing.map(
+			(rule): Step => ({
+				kind: "rule",
+				link: undefined,
+				op: "add",
+				words: rule.words,
+			}),
+		),
 	];
 }
 
 // Of two routes with one prefix and metric the first wins, so a missing one returns to its place.
 function inOrder(missing: Route[], before: Route[], now: Route[]): Step[] {
 	const textOf = (route: Route) => route.words.join(" ");
-	const sameKey = (a: Route, b: Route) => a.table === b.table && a.dst === b.dst && a.metric === b.metric;
-	const step = (route: Route, op: "append" | "prepend"): Step => ({ kind: "route", link: route.devs[0], op, words: route.words });
+	const sameKey = (a: Route, b: Route) =>
+		a.table === b.table && a.dst === b.dst && a.metric === b.metric;
+	const step = (route: Route, op: "append" | "prepend"): Step => ({
+		kind: "route",
+		link: route.devs[0],
+		op,
+		words: route.words,
+	});
 	const isAfterKept = (route: Route) => {
 		const group = before.filter((one) => sameKey(one, route));
-		const kept = group.findIndex((one) => now.some((present) => textOf(present) === textOf(one)));
+		const kept = group.findIndex((one) =>
+			now.some((present) => textOf(present) === textOf(one)),
+		);
 		return kept < 0 || kept < group.indexOf(route);
 	};
 	return [
 		...missing.filter(isAfterKept).map((route) => step(route, "append")),
-		...missing.filter((route) => !isAfterKept(route)).reverse().map((route) => step(route, "prepend")),
+		...missing
+			.filter((route) => !isAfterKept(route))
+			.reverse()
+			.map((route) => step(route, "prepend")),
 	];
 }
 
 // Multisets: the same rule twice is two rules.
-function difference<T>(before: T[], now: T[], keyOf: (item: T) => string): { missing: T[]; extra: T[] } {
+function difference<T>(
+	before: T[],
+	now: T[],
+	keyOf: (item: T) => string,
+): { missing: T[]; extra: T[] } {
 	const surplus = (items: T[], others: T[]) => {
 		const counts = new Map<string, number>();
-		for (const other of others) counts.set(keyOf(other), (counts.get(keyOf(other)) ?? 0) + 1);
+		for (const other of others)
+			counts.set(keyOf(other), (counts.get(keyOf(other)) ?? 0) + 1);
 		return items.filter((item) => {
 			const left = counts.get(keyOf(item)) ?? 0;
 			counts.set(keyOf(item), left - 1);

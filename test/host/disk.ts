@@ -47,7 +47,8 @@ interface Image {
 
 // Kernel files and /run are made anew at every boot.
 const isVolatile = (path: string) => /^\/(proc|sys|run)(\/|$)/.test(path);
-const join = (directory: string, name: string) => `${directory === "/" ? "" : directory}/${name}`;
+const join = (directory: string, name: string) =>
+	`${directory === "/" ? "" : directory}/${name}`;
 const defaults: Attributes = { mode: 0o644, uid: 0, gid: 0 };
 
 /** A memfs volume that knows owners, and what of it would survive a power cut. */
@@ -60,8 +61,12 @@ export function createDisk(): Disk {
 	let image: Image = { files: new Map(), directories: new Map() };
 
 	const inodeOf = (path: string) => Number(fs.statSync(path).ino);
-	const isDirectory = (path: string) => fs.existsSync(path) && fs.statSync(path).isDirectory();
-	const namesIn = (path: string) => (fs.readdirSync(path) as string[]).filter((name) => !isVolatile(join(path, name)));
+	const isDirectory = (path: string) =>
+		fs.existsSync(path) && fs.statSync(path).isDirectory();
+	const namesIn = (path: string) =>
+		(fs.readdirSync(path) as string[]).filter(
+			(name) => !isVolatile(join(path, name)),
+		);
 
 	function idOf(path: string): number {
 		const inode = inodeOf(path);
@@ -76,7 +81,10 @@ export function createDisk(): Disk {
 
 	function read(path: string): FileOnDisk | undefined {
 		if (!fs.existsSync(path) || isDirectory(path)) return undefined;
-		return { content: (fs.readFileSync(path) as Buffer).toString("latin1"), ...attributesOf(path) };
+		return {
+			content: (fs.readFileSync(path) as Buffer).toString("latin1"),
+			...attributesOf(path),
+		};
 	}
 
 	function created(path: string, mode: number): void {
@@ -85,9 +93,15 @@ export function createDisk(): Disk {
 		attributes.set(inode, { ...defaults, mode: mode & ~0o022 });
 	}
 
-	function write(path: string, content: string, given: Partial<Attributes> = {}): void {
+	function write(
+		path: string,
+		content: string,
+		given: Partial<Attributes> = {},
+	): void {
 		const isNew = !fs.existsSync(path);
-		fs.mkdirSync(path.slice(0, path.lastIndexOf("/")) || "/", { recursive: true });
+		fs.mkdirSync(path.slice(0, path.lastIndexOf("/")) || "/", {
+			recursive: true,
+		});
 		fs.writeFileSync(path, Buffer.from(content, "latin1"));
 		if (isNew) created(path, 0o644);
 		setAttributes(path, given);
@@ -106,12 +120,18 @@ export function createDisk(): Disk {
 	}
 
 	function entriesOf(path: string): Map<string, number | undefined> {
-		return new Map(namesIn(path).map((name) => [name, isDirectory(join(path, name)) ? undefined : idOf(join(path, name))]));
+		return new Map(
+			namesIn(path).map((name) => [
+				name,
+				isDirectory(join(path, name)) ? undefined : idOf(join(path, name)),
+			]),
+		);
 	}
 
 	function walk(path: string, visit: (path: string) => void): void {
 		visit(path);
-		if (isDirectory(path)) for (const name of namesIn(path)) walk(join(path, name), visit);
+		if (isDirectory(path))
+			for (const name of namesIn(path)) walk(join(path, name), visit);
 	}
 
 	function lose({ bytes, entries }: Loss): void {
@@ -121,8 +141,10 @@ export function createDisk(): Disk {
 			else now.files.set(idOf(path), read(path) as FileOnDisk);
 		});
 		const files = bytes === "lost" ? image.files : now.files;
-		const directories = entries === "lost" ? image.directories : now.directories;
-		for (const name of namesIn("/")) fs.rmSync(join("/", name), { recursive: true, force: true });
+		const directories =
+			entries === "lost" ? image.directories : now.directories;
+		for (const name of namesIn("/"))
+			fs.rmSync(join("/", name), { recursive: true, force: true });
 		const restore = (directory: string) => {
 			fs.mkdirSync(directory, { recursive: true });
 			for (const [name, id] of directories.get(directory) ?? []) {
@@ -130,7 +152,8 @@ export function createDisk(): Disk {
 				if (id === undefined) restore(path);
 				// The name is there and the bytes never arrived: the empty file of many a bug report.
 				else {
-					const file = files.get(id) ?? now.files.get(id) ?? { ...defaults, content: "" };
+					const file = files.get(id) ??
+						now.files.get(id) ?? { ...defaults, content: "" };
 					write(path, files.has(id) ? file.content : "", file);
 				}
 			}
@@ -156,7 +179,8 @@ export function createDisk(): Disk {
 		lose,
 		list: (directory) => {
 			const found: string[] = [];
-			if (fs.existsSync(directory)) walk(directory, (path) => !isDirectory(path) && found.push(path));
+			if (fs.existsSync(directory))
+				walk(directory, (path) => !isDirectory(path) && found.push(path));
 			return found.sort();
 		},
 	};

@@ -25,7 +25,13 @@ export interface GuestFs {
 }
 
 /** The agent's view of the disk: every call that changes something is an operation that may fail. */
-export function createGuestFs({ disk, operations, refresh, setSysctl, closed }: Surroundings): GuestFs {
+export function createGuestFs({
+	disk,
+	operations,
+	refresh,
+	setSysctl,
+	closed,
+}: Surroundings): GuestFs {
 	const memory = disk.fs;
 	const open = new Map<number, string>();
 
@@ -39,11 +45,20 @@ export function createGuestFs({ disk, operations, refresh, setSysctl, closed }: 
 		return String(path);
 	}
 	const pathOf = (fd: number) => open.get(fd) ?? `descriptor ${fd}`;
-	function withOwner<S extends { mode: unknown }>(stat: S, path: string, isLink: boolean): S {
-		if (isLink || path.startsWith("/proc/") || !memory.existsSync(path)) return stat;
+	function withOwner<S extends { mode: unknown }>(
+		stat: S,
+		path: string,
+		isLink: boolean,
+	): S {
+		if (isLink || path.startsWith("/proc/") || !memory.existsSync(path))
+			return stat;
 		const { mode, uid, gid } = disk.attributesOf(path);
 		const isFile = (Number(stat.mode) & 0o170000) === 0o100000;
-		return Object.assign(Object.create(Object.getPrototypeOf(stat)), stat, isFile ? { mode: (Number(stat.mode) & ~0o7777) | mode, uid, gid } : {});
+		return Object.assign(
+			Object.create(Object.getPrototypeOf(stat)),
+			stat,
+			isFile ? { mode: (Number(stat.mode) & ~0o7777) | mode, uid, gid } : {},
+		);
 	}
 
 	const fs = {
@@ -61,15 +76,23 @@ export function createGuestFs({ disk, operations, refresh, setSysctl, closed }: 
 			operations.assertAlive();
 			return (memory.readSync as (...all: unknown[]) => number)(fd, ...rest);
 		},
-		writeSync: (fd: number, data: Uint8Array, offset = 0, length = data.length - offset) => {
+		writeSync: (
+			fd: number,
+			data: Uint8Array,
+			offset = 0,
+			length = data.length - offset,
+		) => {
 			const path = pathOf(fd);
 			if (!path.startsWith(procSys)) {
 				change("write", path);
 				return memory.writeSync(fd, data, offset, length);
 			}
-			const value = Buffer.from(data).toString("latin1", offset, offset + length).trim();
+			const value = Buffer.from(data)
+				.toString("latin1", offset, offset + length)
+				.trim();
 			change("sysctl", `${path} = ${value}`);
-			if (!setSysctl(path.slice(procSys.length), value)) throw systemError("EINVAL", "write", path);
+			if (!setSysctl(path.slice(procSys.length), value))
+				throw systemError("EINVAL", "write", path);
 			return length;
 		},
 		fsyncSync: (fd: number) => {
@@ -122,6 +145,14 @@ export function createGuestFs({ disk, operations, refresh, setSysctl, closed }: 
 	return { fs: fs as unknown as FileSystem, open };
 }
 
-function systemError(code: FaultCode | "EINVAL", call: string, path: string): Error {
-	return Object.assign(new Error(`${code}: ${call} '${path}'`), { code, syscall: call, path });
+function systemError(
+	code: FaultCode | "EINVAL",
+	call: string,
+	path: string,
+): Error {
+	return Object.assign(new Error(`${code}: ${call} '${path}'`), {
+		code,
+		syscall: call,
+		path,
+	});
 }

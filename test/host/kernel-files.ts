@@ -10,14 +10,19 @@ export interface Machine {
 }
 
 /** Writes /sys/class/net, /proc/net/arp, /proc/sys and the processes as the machine is now. */
-export function writeKernelFiles({ fs }: Disk, { kernel, bootId, processes }: Machine): void {
-	for (const directory of ["/sys/class/net", "/proc"]) fs.rmSync(directory, { recursive: true, force: true });
+export function writeKernelFiles(
+	{ fs }: Disk,
+	{ kernel, bootId, processes }: Machine,
+): void {
+	for (const directory of ["/sys/class/net", "/proc"])
+		fs.rmSync(directory, { recursive: true, force: true });
 	for (const link of kernel.links) writeLink(fs, link);
 	const put = (path: string, content: string) => {
 		fs.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
 		fs.writeFileSync(path, content);
 	};
-	for (const [key, value] of kernel.sysctls) put(`/proc/sys/net/ipv4/${key}`, `${value}\n`);
+	for (const [key, value] of kernel.sysctls)
+		put(`/proc/sys/net/ipv4/${key}`, `${value}\n`);
 	put("/proc/sys/kernel/random/boot_id", `${bootId}\n`);
 	put("/proc/net/arp", arp(kernel));
 	const self = 4000;
@@ -27,7 +32,8 @@ export function writeKernelFiles({ fs }: Disk, { kernel, bootId, processes }: Ma
 		put(`/proc/${pid}/comm`, `${command.split(" ")[0]}\n`);
 		put(`/proc/${pid}/cmdline`, `${command.split(" ").join("\0")}\0`);
 		fs.mkdirSync(`/proc/${pid}/fd`, { recursive: true });
-		for (const [at, path] of open.entries()) fs.symlinkSync(path, `/proc/${pid}/fd/${at + 3}`);
+		for (const [at, path] of open.entries())
+			fs.symlinkSync(path, `/proc/${pid}/fd/${at + 3}`);
 	}
 }
 
@@ -43,20 +49,28 @@ function writeLink(fs: Disk["fs"], link: KernelLink): void {
 		type: link.type,
 		uevent: `${link.devtype ? `DEVTYPE=${link.devtype}\n` : ""}INTERFACE=${link.name}\nIFINDEX=${link.ifindex}`,
 	};
-	for (const [name, value] of Object.entries(values)) fs.writeFileSync(`${base}/${name}`, `${value}\n`);
+	for (const [name, value] of Object.entries(values))
+		fs.writeFileSync(`${base}/${name}`, `${value}\n`);
 	if (link.driver) {
 		fs.mkdirSync(`${base}/device`);
-		fs.symlinkSync(`../../../bus/virtio/drivers/${link.driver}`, `${base}/device/driver`);
+		fs.symlinkSync(
+			`../../../bus/virtio/drivers/${link.driver}`,
+			`${base}/device/driver`,
+		);
 	}
 	if (link.master) fs.symlinkSync(`../${link.master}`, `${base}/master`);
-	for (const lower of link.lowers) fs.symlinkSync(`../${lower}`, `${base}/lower_${lower}`);
+	for (const lower of link.lowers)
+		fs.symlinkSync(`../${lower}`, `${base}/lower_${lower}`);
 }
 
 function arp({ neighbours }: Kernel): string {
-	const header = "IP address       HW type     Flags       HW address            Mask     Device\n";
+	const header =
+		"IP address       HW type     Flags       HW address            Mask     Device\n";
 	const lines = [...neighbours].map(([key, isResolved]) => {
 		const [ip = "", dev] = key.split(" ");
-		const [flags, mac] = isResolved ? ["0x2", "fe:ee:0b:ca:e5:69"] : ["0x0", "00:00:00:00:00:00"];
+		const [flags, mac] = isResolved
+			? ["0x2", "fe:ee:0b:ca:e5:69"]
+			: ["0x0", "00:00:00:00:00:00"];
 		return `${ip.padEnd(16)} 0x1         ${flags}         ${mac}     *        ${dev}\n`;
 	});
 	return header + lines.join("");

@@ -45,11 +45,14 @@ export function createRoutes({ link, isLocal }: Surroundings): Routes {
 	const sameKey = (a: KernelRoute, b: KernelRoute) =>
 		a.table === b.table && a.dst === b.dst && a.metric === b.metric;
 	const isSame = (a: KernelRoute, b: KernelRoute) =>
-		(["type", "scope", "dev", "via", "src", "proto"] as const).every((key) => a[key] === b[key]);
+		(["type", "scope", "dev", "via", "src", "proto"] as const).every(
+			(key) => a[key] === b[key],
+		);
 
 	// 3.10 looks the gateway up in the rules' tables with the link given: main has to reach it.
 	function nextHopProblem(route: KernelRoute): string | undefined {
-		if (route.src !== undefined && !isLocal(route.src)) return "Invalid argument";
+		if (route.src !== undefined && !isLocal(route.src))
+			return "Invalid argument";
 		if (route.dev === undefined && route.via === undefined) return undefined;
 		if (route.via !== undefined) {
 			const reaching = reachingRoute(route.via, route.dev);
@@ -59,14 +62,24 @@ export function createRoutes({ link, isLocal }: Surroundings): Routes {
 		return link(route.dev ?? "")?.up ? undefined : "Network is down";
 	}
 
-	function reachingRoute(via: string, dev: string | undefined): KernelRoute | undefined {
+	function reachingRoute(
+		via: string,
+		dev: string | undefined,
+	): KernelRoute | undefined {
 		return routes
-			.filter((one) => one.table === tables.main && one.scope === "link" && isIn(via, one.dst))
+			.filter(
+				(one) =>
+					one.table === tables.main &&
+					one.scope === "link" &&
+					isIn(via, one.dst),
+			)
 			.find((one) => dev === undefined || one.dev === dev);
 	}
 
 	function place(route: KernelRoute, isLast: boolean): void {
-		const at = isLast ? routes.map((one) => sameKey(one, route)).lastIndexOf(true) + 1 : routes.findIndex((one) => sameKey(one, route));
+		const at = isLast
+			? routes.map((one) => sameKey(one, route)).lastIndexOf(true) + 1
+			: routes.findIndex((one) => sameKey(one, route));
 		if (at > 0 || (at === 0 && !isLast)) routes.splice(at, 0, route);
 		else routes.push(route);
 	}
@@ -95,28 +108,54 @@ export function createRoutes({ link, isLocal }: Surroundings): Routes {
 			return undefined;
 		},
 		remove: (match) => {
-			const keys = (Object.keys(match) as (keyof RouteMatch)[]).filter((key) => match[key] !== undefined);
+			const keys = (Object.keys(match) as (keyof RouteMatch)[]).filter(
+				(key) => match[key] !== undefined,
+			);
 			// Aliases of a prefix are tried in the order of their metrics.
 			const found = [...routes]
 				.sort((a, b) => a.metric - b.metric)
-				.find((route) => keys.every((key) => (key === "metric" && match.metric === 0) || route[key] === match[key]));
+				.find((route) =>
+					keys.every(
+						(key) =>
+							(key === "metric" && match.metric === 0) ||
+							route[key] === match[key],
+					),
+				);
 			if (!found) return "No such process";
 			routes.splice(routes.indexOf(found), 1);
 			return undefined;
 		},
 		insertOwn: (route) => {
-			if (!routes.some((one) => sameKey(one, route) && isSame(one, route))) place(route, true);
+			if (!routes.some((one) => sameKey(one, route) && isSame(one, route)))
+				place(route, true);
 		},
 		removeConnected: (dev, dst, src) => {
 			for (const table of [tables.main, tables.local])
-				take((one) => one.table === table && one.dst === dst && one.dev === dev && one.src === src && one.proto === "kernel");
+				take(
+					(one) =>
+						one.table === table &&
+						one.dst === dst &&
+						one.dev === dev &&
+						one.src === src &&
+						one.proto === "kernel",
+				);
 		},
-		removeLocal: (dev, ip, type) => take((one) => one.table === tables.local && one.dst === `${ip}/32` && one.type === type && one.dev === dev),
+		removeLocal: (dev, ip, type) =>
+			take(
+				(one) =>
+					one.table === tables.local &&
+					one.dst === `${ip}/32` &&
+					one.type === type &&
+					one.dev === dev,
+			),
 		removeBySource: (ip) => {
 			routes = routes.filter((one) => one.src !== ip);
 		},
 		removeByLink: (dev, which) => {
-			routes = routes.filter((one) => one.dev !== dev || (which === "but-host" && one.scope === "host"));
+			routes = routes.filter(
+				(one) =>
+					one.dev !== dev || (which === "but-host" && one.scope === "host"),
+			);
 		},
 	};
 }

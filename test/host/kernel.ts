@@ -62,15 +62,37 @@ export interface Kernel {
 }
 
 const scopeOrder = { global: 0, link: 253, host: 254 };
-const linkSysctls = { rp_filter: "1", arp_ignore: "0", promote_secondaries: "1" };
+const linkSysctls = {
+	rp_filter: "1",
+	arp_ignore: "0",
+	promote_secondaries: "1",
+};
 
 /** The part of Linux 3.10 that matters here: links, addresses, rules, routes, sysctls, neighbours. */
 export function createKernel(): Kernel {
 	const links: KernelLink[] = [];
 	const rules: KernelRule[] = [
-		{ priority: 0, from: "0.0.0.0/0", to: undefined, iif: undefined, table: tables.local },
-		{ priority: 32766, from: "0.0.0.0/0", to: undefined, iif: undefined, table: tables.main },
-		{ priority: 32767, from: "0.0.0.0/0", to: undefined, iif: undefined, table: tables.default },
+		{
+			priority: 0,
+			from: "0.0.0.0/0",
+			to: undefined,
+			iif: undefined,
+			table: tables.local,
+		},
+		{
+			priority: 32766,
+			from: "0.0.0.0/0",
+			to: undefined,
+			iif: undefined,
+			table: tables.main,
+		},
+		{
+			priority: 32767,
+			from: "0.0.0.0/0",
+			to: undefined,
+			iif: undefined,
+			table: tables.default,
+		},
 	];
 	const sysctls = new Map([["ip_forward", "0"]]);
 	for (const name of ["all", "default"]) {
@@ -81,7 +103,8 @@ export function createKernel(): Kernel {
 	const find = (name: string) => links.find((link) => link.name === name);
 	const routes = createRoutes({
 		link: find,
-		isLocal: (ip) => links.some((link) => link.addresses.some((one) => one.ip === ip)),
+		isLocal: (ip) =>
+			links.some((link) => link.addresses.some((one) => one.ip === ip)),
 	});
 	let lastIndex = 0;
 
@@ -91,26 +114,58 @@ export function createKernel(): Kernel {
 	}
 
 	// fib_add_ifaddr: no routes while the link is down, a /32 or a secondary connects to nothing.
-	function connect(link: KernelLink, { ip, prefix, broadcast, secondary, scope }: KernelAddress): void {
+	function connect(
+		link: KernelLink,
+		{ ip, prefix, broadcast, secondary, scope }: KernelAddress,
+	): void {
 		if (!link.up) return;
-		const kernel = { dev: link.name, proto: "kernel", src: ip, metric: 0, via: undefined } as const;
-		routes.insertOwn({ ...kernel, table: tables.local, type: "local", dst: `${ip}/32`, scope: "host" });
+		const kernel = {
+			dev: link.name,
+			proto: "kernel",
+			src: ip,
+			metric: 0,
+			via: undefined,
+		} as const;
+		routes.insertOwn({
+			...kernel,
+			table: tables.local,
+			type: "local",
+			dst: `${ip}/32`,
+			scope: "host",
+		});
 		if (broadcast && broadcast !== ip)
-			routes.insertOwn({ ...kernel, table: tables.local, type: "broadcast", dst: `${broadcast}/32`, scope: "link" });
+			routes.insertOwn({
+				...kernel,
+				table: tables.local,
+				type: "broadcast",
+				dst: `${broadcast}/32`,
+				scope: "link",
+			});
 		if (!secondary && prefix < 32) {
 			const own = scope === "host" ? "local" : "unicast";
 			const table = scope === "host" ? tables.local : tables.main;
-			routes.insertOwn({ ...kernel, table, type: own, dst: networkOf(ip, prefix), scope: scope === "host" ? "host" : "link" });
+			routes.insertOwn({
+				...kernel,
+				table,
+				type: own,
+				dst: networkOf(ip, prefix),
+				scope: scope === "host" ? "host" : "link",
+			});
 		}
 	}
 
-	function disconnect(link: KernelLink, { ip, prefix, broadcast, secondary }: KernelAddress): void {
-		if (!secondary && prefix < 32) routes.removeConnected(link.name, networkOf(ip, prefix), ip);
+	function disconnect(
+		link: KernelLink,
+		{ ip, prefix, broadcast, secondary }: KernelAddress,
+	): void {
+		if (!secondary && prefix < 32)
+			routes.removeConnected(link.name, networkOf(ip, prefix), ip);
 		if (broadcast) routes.removeLocal(link.name, broadcast, "broadcast");
 		if (link.addresses.some((other) => other.ip === ip)) return;
 		routes.removeLocal(link.name, ip, "local");
 		// A route whose preferred source is gone goes with it, in every table.
-		if (!links.some((one) => one.addresses.some((other) => other.ip === ip))) routes.removeBySource(ip);
+		if (!links.some((one) => one.addresses.some((other) => other.ip === ip)))
+			routes.removeBySource(ip);
 	}
 
 	function remove(link: KernelLink, address: KernelAddress): void {
@@ -118,8 +173,12 @@ export function createKernel(): Kernel {
 		const subnet = networkOf(address.ip, address.prefix);
 		const followers = address.secondary
 			? []
-			: link.addresses.filter((one) => one.secondary && networkOf(one.ip, one.prefix) === subnet);
-		const promotes = ["all", link.name].some((name) => sysctls.get(`conf/${name}/promote_secondaries`) === "1");
+			: link.addresses.filter(
+					(one) => one.secondary && networkOf(one.ip, one.prefix) === subnet,
+				);
+		const promotes = ["all", link.name].some(
+			(name) => sysctls.get(`conf/${name}/promote_secondaries`) === "1",
+		);
 		disconnect(link, address);
 		for (const [at, follower] of followers.entries()) {
 			if (!promotes) remove(link, follower);
@@ -155,17 +214,22 @@ export function createKernel(): Kernel {
 			};
 			links.push(link);
 			for (const leaf of Object.keys(linkSysctls))
-				sysctls.set(`conf/${link.name}/${leaf}`, sysctls.get(`conf/default/${leaf}`) ?? "0");
+				sysctls.set(
+					`conf/${link.name}/${leaf}`,
+					sysctls.get(`conf/default/${leaf}`) ?? "0",
+				);
 			return link;
 		},
 		unplug: (name) => {
 			const link = find(name);
 			if (!link) return;
-			for (const address of [...link.addresses]) if (link.addresses.includes(address)) remove(link, address);
+			for (const address of [...link.addresses])
+				if (link.addresses.includes(address)) remove(link, address);
 			routes.removeByLink(name, "all");
 			forgetNeighbours(name);
 			links.splice(links.indexOf(link), 1);
-			for (const leaf of Object.keys(linkSysctls)) sysctls.delete(`conf/${name}/${leaf}`);
+			for (const leaf of Object.keys(linkSysctls))
+				sysctls.delete(`conf/${name}/${leaf}`);
 		},
 		setLink: (link, up) => {
 			if (link.up === up) return;
@@ -179,19 +243,33 @@ export function createKernel(): Kernel {
 		},
 		addAddress: (link, given) => {
 			const subnet = networkOf(given.ip, given.prefix);
-			const peers = link.addresses.filter((one) => one.prefix === given.prefix && networkOf(one.ip, one.prefix) === subnet);
+			const peers = link.addresses.filter(
+				(one) =>
+					one.prefix === given.prefix &&
+					networkOf(one.ip, one.prefix) === subnet,
+			);
 			if (peers.some((one) => one.ip === given.ip)) return "File exists";
-			if (peers.some((one) => one.scope !== given.scope)) return "Invalid argument";
+			if (peers.some((one) => one.scope !== given.scope))
+				return "Invalid argument";
 			const address = { ...given, secondary: peers.length > 0 };
 			const lastPrimary = link.addresses
-				.map((one) => !one.secondary && scopeOrder[given.scope] <= scopeOrder[one.scope])
+				.map(
+					(one) =>
+						!one.secondary && scopeOrder[given.scope] <= scopeOrder[one.scope],
+				)
 				.lastIndexOf(true);
-			link.addresses.splice(address.secondary ? link.addresses.length : lastPrimary + 1, 0, address);
+			link.addresses.splice(
+				address.secondary ? link.addresses.length : lastPrimary + 1,
+				0,
+				address,
+			);
 			connect(link, address);
 			return undefined;
 		},
 		deleteAddress: (link, ip, prefix) => {
-			const address = link.addresses.find((one) => one.ip === ip && one.prefix === prefix);
+			const address = link.addresses.find(
+				(one) => one.ip === ip && one.prefix === prefix,
+			);
 			if (!address) return "Cannot assign requested address";
 			remove(link, address);
 			return undefined;
@@ -204,7 +282,11 @@ export function createKernel(): Kernel {
 		},
 		deleteRule: (wanted) => {
 			const keys = Object.keys(wanted) as (keyof KernelRule)[];
-			const at = rules.findIndex((rule) => keys.every((key) => wanted[key] === undefined || rule[key] === wanted[key]));
+			const at = rules.findIndex((rule) =>
+				keys.every(
+					(key) => wanted[key] === undefined || rule[key] === wanted[key],
+				),
+			);
 			if (at < 0) return "No such file or directory";
 			rules.splice(at, 1);
 			return undefined;

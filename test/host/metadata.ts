@@ -36,7 +36,12 @@ export function createMetadata(tree: Tree): Metadata {
 		requests: [],
 		trouble: undefined,
 		get: (url) => {
-			if (!url.startsWith(base)) return { kind: "failed", reason: "getaddrinfo ENOTFOUND", reset: false };
+			if (!url.startsWith(base))
+				return {
+					kind: "failed",
+					reason: "getaddrinfo ENOTFOUND",
+					reset: false,
+				};
 			const path = url.slice(base.length);
 			metadata.requests.push(path);
 			return metadata.trouble ?? answer(metadata.tree, path);
@@ -53,7 +58,12 @@ function answer(tree: Tree, path: string): HttpResult {
 	if (typeof node === "function") return node();
 	if (node === undefined) return respond(404, "<h1>404 Not Found</h1>");
 	if (typeof node === "string") return respond(200, node);
-	return respond(200, Object.entries(node).map(([name, child]) => (typeof child === "object" ? `${name}/` : name)).join("\n"));
+	return respond(
+		200,
+		Object.entries(node)
+			.map(([name, child]) => (typeof child === "object" ? `${name}/` : name))
+			.join("\n"),
+	);
 }
 
 /** An HTTP answer with a text body. */
@@ -68,13 +78,23 @@ export function metadataTree(instanceId: string, enis: CloudEni[]): Tree {
 		"instance-id": instanceId,
 		mac: primary?.mac.toUpperCase() ?? "",
 		"local-ipv4": primary?.addresses[0] ?? "",
-		network: { interfaces: { macs: Object.fromEntries(enis.map((eni) => [eni.mac.toUpperCase(), eniTree(eni)])) } },
+		network: {
+			interfaces: {
+				macs: Object.fromEntries(
+					enis.map((eni) => [eni.mac.toUpperCase(), eniTree(eni)]),
+				),
+			},
+		},
 	};
 }
 
 function eniTree({ mac, subnet, gateway, addresses }: CloudEni): Tree {
 	const mask = toIp(maskOf(Number(subnet.split("/")[1])));
-	const leaves = (ip: string): Tree => ({ gateway, "local-ipv4": ip, "subnet-mask": mask });
+	const leaves = (ip: string): Tree => ({
+		gateway,
+		"local-ipv4": ip,
+		"subnet-mask": mask,
+	});
 	return {
 		mac: mac.toUpperCase(),
 		"primary-local-ipv4": addresses[0] ?? "",

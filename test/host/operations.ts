@@ -117,10 +117,6 @@ export function stopAt(number: number): FaultPlan {
 		operation.number === number ? { stop: true } : undefined;
 }
 
-export function describeOperation({
-	number,
-	kind,
-	target,
-}: Operation): string {
+export function describeOperation({ number, kind, target }: Operation): string {
 	return `operation ${number} (${kind} ${target})`;
 }

@@ -1,6 +1,12 @@
 import type { RunOptions, RunResult } from "../../src/system";
 import { runIp } from "./ip-command";
-import { ifdown, ifup, type ScriptHost, startNetwork, stopNetwork } from "./network-scripts";
+import {
+	ifdown,
+	ifup,
+	type ScriptHost,
+	startNetwork,
+	stopNetwork,
+} from "./network-scripts";
 
 /** What programs see and keep between calls. */
 export interface ProgramHost extends ScriptHost {
@@ -19,16 +25,32 @@ export interface ProgramHost extends ScriptHost {
 const changing = ["ifup", "ifdown"];
 
 /** Runs one of the programs the agent may call; any other is not installed. */
-export async function runProgram(host: ProgramHost, argv: string[], options: RunOptions = {}): Promise<RunResult> {
+export async function runProgram(
+	host: ProgramHost,
+	argv: string[],
+	options: RunOptions = {},
+): Promise<RunResult> {
 	const [program = "", argument = ""] = argv;
 	const line = argv.join(" ");
-	if (host.missing.has(program)) return { exitCode: 127, stdout: "", stderr: `${program} cannot be started` };
+	if (host.missing.has(program))
+		return {
+			exitCode: 127,
+			stdout: "",
+			stderr: `${program} cannot be started`,
+		};
 	if (host.hanging.has(line)) {
 		await host.clock.sleep(options.timeoutMs ?? 30_000);
-		return { exitCode: 124, stdout: "", stderr: `${program} did not end within ${options.timeoutMs} ms` };
+		return {
+			exitCode: 124,
+			stdout: "",
+			stderr: `${program} did not end within ${options.timeoutMs} ms`,
+		};
 	}
-	const isChanging = changing.includes(program) || (program === "systemctl" && argument === "restart");
-	if (isChanging && host.operations.begin("command", line)) return { exitCode: 1, stdout: "", stderr: `${program}: failed\n` };
+	const isChanging =
+		changing.includes(program) ||
+		(program === "systemctl" && argument === "restart");
+	if (isChanging && host.operations.begin("command", line))
+		return { exitCode: 1, stdout: "", stderr: `${program}: failed\n` };
 	switch (program) {
 		case "ip":
 			return runIp(host.kernel, host.operations, argv, options.input);
@@ -41,38 +63,74 @@ export async function runProgram(host: ProgramHost, argv: string[], options: Run
 		case "systemctl":
 			return systemctl(host, argv.slice(1));
 		default:
-			return { exitCode: 127, stdout: "", stderr: `${program} cannot be started` };
+			return {
+				exitCode: 127,
+				stdout: "",
+				stderr: `${program} cannot be started`,
+			};
 	}
 }
 
 // util-linux: exit 1 when somebody else has the lock, after -w SECONDS or at once.
-async function flock(host: ProgramHost, argv: string[], { inherit = [] }: RunOptions): Promise<RunResult> {
+async function flock(
+	host: ProgramHost,
+	argv: string[],
+	{ inherit = [] }: RunOptions,
+): Promise<RunResult> {
 	const [fd] = inherit;
-	if (fd === undefined || !host.open.has(fd)) return { exitCode: 65, stdout: "", stderr: "flock: 3: Bad file descriptor\n" };
-	const wait = argv.includes("-w") ? Number(argv[argv.indexOf("-w") + 1]) * 1000 : 0;
+	if (fd === undefined || !host.open.has(fd))
+		return {
+			exitCode: 65,
+			stdout: "",
+			stderr: "flock: 3: Bad file descriptor\n",
+		};
+	const wait = argv.includes("-w")
+		? Number(argv[argv.indexOf("-w") + 1]) * 1000
+		: 0;
 	const limit = host.clock.nowMs() + wait;
 	while (host.lock !== undefined) {
-		if (host.clock.nowMs() >= limit) return { exitCode: 1, stdout: "", stderr: "" };
+		if (host.clock.nowMs() >= limit)
+			return { exitCode: 1, stdout: "", stderr: "" };
 		await host.clock.sleep(Math.min(100, limit - host.clock.nowMs()));
 	}
 	host.lock = { fd };
 	return { exitCode: 0, stdout: "", stderr: "" };
 }
 
-async function systemctl(host: ProgramHost, words: string[]): Promise<RunResult> {
+async function systemctl(
+	host: ProgramHost,
+	words: string[],
+): Promise<RunResult> {
 	const { service } = host;
 	const [verb, ...rest] = words;
 	if (verb === "show") {
-		const wanted = rest.flatMap((word, at) => (rest[at - 1] === "-p" ? [word] : []));
+		const wanted = rest.flatMap((word, at) =>
+			rest[at - 1] === "-p" ? [word] : [],
+		);
 		// systemd 219 prints no Job where there is none.
-		const values: Record<string, string | undefined> = { ActiveState: service.state, Job: service.job === undefined ? undefined : String(service.job) };
-		const stdout = wanted.flatMap((name) => (values[name] === undefined ? [] : [`${name}=${values[name]}\n`])).join("");
+		const values: Record<string, string | undefined> = {
+			ActiveState: service.state,
+			Job: service.job === undefined ? undefined : String(service.job),
+		};
+		const stdout = wanted
+			.flatMap((name) =>
+				values[name] === undefined ? [] : [`${name}=${values[name]}\n`],
+			)
+			.join("");
 		return { exitCode: 0, stdout, stderr: "" };
 	}
-	if (verb !== "restart" || rest[0] !== "network") throw new Error(`systemctl ${words.join(" ")} is not modelled`);
+	if (verb !== "restart" || rest[0] !== "network")
+		throw new Error(`systemctl ${words.join(" ")} is not modelled`);
 	// A unit that failed is only started, never stopped first.
 	if (service.state === "active") await stopNetwork(host);
 	const isGood = await startNetwork(host);
 	service.state = isGood ? "active" : "failed";
-	return isGood ? { exitCode: 0, stdout: "", stderr: "" } : { exitCode: 1, stdout: "", stderr: "Job for network.service failed. See 'systemctl status network.service'.\n" };
+	return isGood
+		? { exitCode: 0, stdout: "", stderr: "" }
+		: {
+				exitCode: 1,
+				stdout: "",
+				stderr:
+					"Job for network.service failed. See 'systemctl status network.service'.\n",
+			};
 }

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { expectReachable, inSandbox, otherSubnet, run, sameSubnet } from "./scenario";
+import {
+	expectReachable,
+	inSandbox,
+	otherSubnet,
+	run,
+	sameSubnet,
+} from "./scenario";
 
 const ifcfg = "/etc/sysconfig/network-scripts/ifcfg-eth1";
 
@@ -19,14 +25,18 @@ describe("a file made by hand", () => {
 			const before = await sandbox.snapshot();
 			const refused = await run(sandbox, ["eth1"], 5);
 			expect(refused.outcome).toBe("refused");
-			expect(refused.interfaces[0]?.reason).toContain("its GATEWAY without DEFROUTE=no takes the machine's default route");
+			expect(refused.interfaces[0]?.reason).toContain(
+				"its GATEWAY without DEFROUTE=no takes the machine's default route",
+			);
 			expect(refused.interfaces[0]?.diff).toContain("-DEVICE='eth1'");
 			expect(refused.interfaces[0]?.diff).toContain('+DEVICE="eth1"');
 			expect(await sandbox.snapshot()).toBe(before);
 
 			expect((await run(sandbox, ["eth1", "--force"])).outcome).toBe("applied");
 			await expectReachable(sandbox, otherSubnet.addresses);
-			expect(await sandbox.read("/var/lib/eni-configure/backup/ifcfg-eth1")).toBe(guideFile);
+			expect(
+				await sandbox.read("/var/lib/eni-configure/backup/ifcfg-eth1"),
+			).toBe(guideFile);
 
 			expect((await run(sandbox, ["remove", "eth1"])).outcome).toBe("applied");
 			expect(await sandbox.snapshot()).toBe(before);
@@ -34,11 +44,18 @@ describe("a file made by hand", () => {
 
 	it("of another name that claims the NIC is held too, and is given back", () =>
 		inSandbox({ enis: [otherSubnet] }, async (sandbox) => {
-			await sandbox.write("/etc/sysconfig/network-scripts/ifcfg-Wired_1", `NAME="Wired 1"\nHWADDR=52:54:00:BE:EF:02\nBOOTPROTO=dhcp\nONBOOT=no\n`);
+			await sandbox.write(
+				"/etc/sysconfig/network-scripts/ifcfg-Wired_1",
+				`NAME="Wired 1"\nHWADDR=52:54:00:BE:EF:02\nBOOTPROTO=dhcp\nONBOOT=no\n`,
+			);
 			const before = await sandbox.snapshot();
-			expect((await run(sandbox, ["eth1"], 5)).interfaces[0]?.reason).toContain("ifcfg-Wired_1");
+			expect((await run(sandbox, ["eth1"], 5)).interfaces[0]?.reason).toContain(
+				"ifcfg-Wired_1",
+			);
 			await run(sandbox, ["eth1", "--force"]);
-			expect(await sandbox.exists("/etc/sysconfig/network-scripts/ifcfg-Wired_1")).toBe(false);
+			expect(
+				await sandbox.exists("/etc/sysconfig/network-scripts/ifcfg-Wired_1"),
+			).toBe(false);
 			await expectReachable(sandbox, otherSubnet.addresses);
 			await run(sandbox, ["remove", "eth1"]);
 			expect(await sandbox.snapshot()).toBe(before);
@@ -59,10 +76,25 @@ describe("a file made by hand", () => {
 		inSandbox({ enis: [otherSubnet] }, async (sandbox) => {
 			await sandbox.write(ifcfg, `${guideFile}ARPCHECK=no\n`);
 			await sandbox.guest(["ifup", "eth1"]);
-			expect(await sandbox.ip("route", "show", "default")).toContain("dev eth1");
+			expect(await sandbox.ip("route", "show", "default")).toContain(
+				"dev eth1",
+			);
 			const before = await sandbox.snapshot();
-			const report = await run(sandbox, ["eth1", "--force", "--address", "10.0.2.20/24", "--gateway", "10.0.2.1"], 5);
-			expect(report.interfaces[0]?.reason).toContain("carries the machine's default route");
+			const report = await run(
+				sandbox,
+				[
+					"eth1",
+					"--force",
+					"--address",
+					"10.0.2.20/24",
+					"--gateway",
+					"10.0.2.1",
+				],
+				5,
+			);
+			expect(report.interfaces[0]?.reason).toContain(
+				"carries the machine's default route",
+			);
 			expect(await sandbox.snapshot()).toBe(before);
 		}));
 
@@ -70,7 +102,10 @@ describe("a file made by hand", () => {
 		inSandbox({ enis: [otherSubnet] }, async (sandbox) => {
 			await run(sandbox, ["eth1"]);
 			const ours = await sandbox.read(ifcfg);
-			await sandbox.write(ifcfg, ours.replace('ONBOOT="yes"', 'ONBOOT="yes"\nMTU="1400"'));
+			await sandbox.write(
+				ifcfg,
+				ours.replace('ONBOOT="yes"', 'ONBOOT="yes"\nMTU="1400"'),
+			);
 			expect((await run(sandbox, ["eth1"], 5)).outcome).toBe("refused");
 			await run(sandbox, ["eth1", "--force"]);
 			expect(await sandbox.read(ifcfg)).toBe(ours);
@@ -90,30 +125,54 @@ describe("what is not ours", () => {
 				ip route add 10.79.0.0/16 via 10.0.1.1 dev eth1 table 77`,
 			]);
 			const foreign = async () => {
-				const [addresses, rules, routes] = await Promise.all([sandbox.ip("-o", "addr"), sandbox.ip("rule"), sandbox.ip("route", "show", "table", "77")]);
-				return [addresses.includes("10.0.1.99/32 scope global eth1:vip"), rules.includes("500:"), rules.includes("1500:"), routes.includes("10.79.0.0/16")];
+				const [addresses, rules, routes] = await Promise.all([
+					sandbox.ip("-o", "addr"),
+					sandbox.ip("rule"),
+					sandbox.ip("route", "show", "table", "77"),
+				]);
+				return [
+					addresses.includes("10.0.1.99/32 scope global eth1:vip"),
+					rules.includes("500:"),
+					rules.includes("1500:"),
+					routes.includes("10.79.0.0/16"),
+				];
 			};
 			expect(await foreign()).toEqual([true, true, true, true]);
 			await sandbox.assign("eth1", "10.0.1.30");
 			await run(sandbox, ["eth1"]);
 			expect(await foreign()).toEqual([true, true, true, true]);
-			await run(sandbox, ["eth1", "--address", "10.0.1.20/24,10.0.1.22", "--gateway", "10.0.1.1", "--restart", "interface"]);
+			await run(sandbox, [
+				"eth1",
+				"--address",
+				"10.0.1.20/24,10.0.1.22",
+				"--gateway",
+				"10.0.1.1",
+				"--restart",
+				"interface",
+			]);
 			expect(await sandbox.calls("ifdown")).toHaveLength(1);
 			expect(await foreign()).toEqual([true, true, true, true]);
 			await expectReachable(sandbox, ["10.0.1.20", "10.0.1.22"]);
 			await run(sandbox, ["remove", "eth1"]);
 			expect(await foreign()).toEqual([true, true, true, true]);
-			expect(await sandbox.ip("-o", "-4", "addr", "show", "eth1")).not.toContain("10.0.1.20");
+			expect(
+				await sandbox.ip("-o", "-4", "addr", "show", "eth1"),
+			).not.toContain("10.0.1.20");
 		}));
 
 	it("sysctl.conf comes back byte for byte, with CRLF, other spellings and no final newline", () =>
 		inSandbox({ enis: [sameSubnet] }, async (sandbox) => {
-			const text = "# caf\u00e9\r\nnet.ipv4.conf.all.rp_filter=1\r\nnet/ipv4/conf/eth0/rp_filter = 2\n kernel.sysrq = 0";
+			const text =
+				"# caf\u00e9\r\nnet.ipv4.conf.all.rp_filter=1\r\nnet/ipv4/conf/eth0/rp_filter = 2\n kernel.sysrq = 0";
 			await sandbox.write("/etc/sysctl.conf", text, 0o600);
 			await run(sandbox, ["eth1"]);
 			const edited = await sandbox.read("/etc/sysctl.conf");
-			expect(edited).toContain("# disabled by eni-configure: net.ipv4.conf.all.rp_filter=1\r\n");
-			expect(edited).toContain("# disabled by eni-configure: net/ipv4/conf/eth0/rp_filter = 2\n");
+			expect(edited).toContain(
+				"# disabled by eni-configure: net.ipv4.conf.all.rp_filter=1\r\n",
+			);
+			expect(edited).toContain(
+				"# disabled by eni-configure: net/ipv4/conf/eth0/rp_filter = 2\n",
+			);
 			expect((await sandbox.stat("/etc/sysctl.conf")).mode & 0o777).toBe(0o600);
 			await run(sandbox, ["remove", "eth1"]);
 			expect(await sandbox.read("/etc/sysctl.conf")).toBe(text);
@@ -123,11 +182,19 @@ describe("what is not ours", () => {
 		inSandbox({ enis: [sameSubnet] }, async (sandbox) => {
 			await run(sandbox, ["eth1"]);
 			const file = await sandbox.read("/etc/sysctl.conf");
-			await sandbox.write("/etc/sysctl.conf", `${file}net.ipv4.conf.all.rp_filter = 1\n`);
+			await sandbox.write(
+				"/etc/sysctl.conf",
+				`${file}net.ipv4.conf.all.rp_filter = 1\n`,
+			);
 			const report = await run(sandbox, ["eth1"]);
 			expect(report.outcome).toBe("unchanged");
 			expect(report.findings).toEqual([
-				{ link: null, kind: "sysctl-file", want: "net.ipv4.conf.all.rp_filter = 0", got: "/etc/sysctl.conf says 1" },
+				{
+					link: null,
+					kind: "sysctl-file",
+					want: "net.ipv4.conf.all.rp_filter = 0",
+					got: "/etc/sysctl.conf says 1",
+				},
 			]);
 		}));
 
@@ -136,7 +203,9 @@ describe("what is not ours", () => {
 			await run(sandbox, ["--all"]);
 			await run(sandbox, ["remove", "eth1"]);
 			const report = await run(sandbox, ["--all"]);
-			expect(report.interfaces.find(({ name }) => name === "eth1")?.reason).toContain("was removed");
+			expect(
+				report.interfaces.find(({ name }) => name === "eth1")?.reason,
+			).toContain("was removed");
 			expect(await sandbox.ip("-o", "-4", "addr", "show", "eth1")).toBe("");
 			expect((await run(sandbox, ["eth1"])).outcome).toBe("applied");
 			expect((await run(sandbox, ["--all"])).outcome).toBe("unchanged");
@@ -158,7 +227,9 @@ describe("a NIC that is not what it was", () => {
 	it("the same ENI under another name keeps its table and leaves no stale file", () =>
 		inSandbox({ enis: [sameSubnet] }, async (sandbox) => {
 			await run(sandbox, ["eth1"]);
-			const mac = (await sandbox.read(ifcfg)).match(/HWADDR="(.*)"/)?.[1]?.toLowerCase() as string;
+			const mac = (await sandbox.read(ifcfg))
+				.match(/HWADDR="(.*)"/)?.[1]
+				?.toLowerCase() as string;
 			await sandbox.unplug("eth1");
 			await sandbox.plug({ ...sameSubnet, name: "eth4", mac });
 			const report = await run(sandbox, ["eth4"]);

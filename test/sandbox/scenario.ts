@@ -1,6 +1,11 @@
 import { expect } from "vitest";
 import type { Finding } from "../../src/model.js";
-import { createSandbox, type EniOptions, type Sandbox, type SandboxOptions } from "./sandbox";
+import {
+	createSandbox,
+	type EniOptions,
+	type Sandbox,
+	type SandboxOptions,
+} from "./sandbox";
 
 /** The JSON the agent prints, as README documents it. */
 export interface AgentReport {
@@ -8,8 +13,22 @@ export interface AgentReport {
 	command: string;
 	outcome: string;
 	exitCode: number;
-	interfaces: { name: string; outcome: string; addresses: string[]; table?: number; reason?: string; diff?: string; source?: string }[];
-	steps: { kind: string; link: string | null; target: string; summary: string; diff?: string }[];
+	interfaces: {
+		name: string;
+		outcome: string;
+		addresses: string[];
+		table?: number;
+		reason?: string;
+		diff?: string;
+		source?: string;
+	}[];
+	steps: {
+		kind: string;
+		link: string | null;
+		target: string;
+		summary: string;
+		diff?: string;
+	}[];
 	findings: Finding[];
 	notes: { link?: string; text: string }[];
 	timings: Record<string, number>;
@@ -30,7 +49,10 @@ export const otherSubnet: EniOptions = {
 };
 
 /** Runs body with a sandbox of its own and ends the sandbox, whatever happens. */
-export async function inSandbox(options: SandboxOptions, body: (sandbox: Sandbox) => Promise<void>): Promise<void> {
+export async function inSandbox(
+	options: SandboxOptions,
+	body: (sandbox: Sandbox) => Promise<void>,
+): Promise<void> {
 	const sandbox = await createSandbox(options);
 	try {
 		await body(sandbox);
@@ -40,22 +62,38 @@ export async function inSandbox(options: SandboxOptions, body: (sandbox: Sandbox
 }
 
 /** Runs the agent with --json and checks its exit code. */
-export async function run(sandbox: Sandbox, args: string[], exitCode = 0, env: Record<string, string> = {}): Promise<AgentReport> {
+export async function run(
+	sandbox: Sandbox,
+	args: string[],
+	exitCode = 0,
+	env: Record<string, string> = {},
+): Promise<AgentReport> {
 	const result = await sandbox.agent([...args, "--json"], { env });
-	expect(result.exitCode, `${args.join(" ")}\n${result.stdout}\n${result.stderr}`).toBe(exitCode);
+	expect(
+		result.exitCode,
+		`${args.join(" ")}\n${result.stdout}\n${result.stderr}`,
+	).toBe(exitCode);
 	return result.json<AgentReport>();
 }
 
 /** Every address answers the far client. */
-export async function expectReachable(sandbox: Sandbox, addresses: string[]): Promise<void> {
-	const answers = await Promise.all(addresses.map((address) => sandbox.reach(address, { timeoutMs: 3000 })));
-	expect(Object.fromEntries(addresses.map((address, at) => [address, answers[at]]))).toEqual(
-		Object.fromEntries(addresses.map((address) => [address, true])),
+export async function expectReachable(
+	sandbox: Sandbox,
+	addresses: string[],
+): Promise<void> {
+	const answers = await Promise.all(
+		addresses.map((address) => sandbox.reach(address, { timeoutMs: 3000 })),
 	);
+	expect(
+		Object.fromEntries(addresses.map((address, at) => [address, answers[at]])),
+	).toEqual(Object.fromEntries(addresses.map((address) => [address, true])));
 }
 
 /** Runs body while the far client asks eth0 a hundred times a second; none may stay without an answer. */
-export async function withoutLoss<T>(sandbox: Sandbox, body: () => Promise<T>): Promise<T> {
+export async function withoutLoss<T>(
+	sandbox: Sandbox,
+	body: () => Promise<T>,
+): Promise<T> {
 	const probe = await sandbox.probe("10.0.1.10");
 	const result = await body();
 	const { sent, lost } = await probe.stop();
@@ -66,7 +104,16 @@ export async function withoutLoss<T>(sandbox: Sandbox, body: () => Promise<T>): 
 
 /** Names and modification times of every file the agent may write. */
 export async function fileTimes(sandbox: Sandbox): Promise<string> {
-	const places = ["/etc/sysconfig/network-scripts", "/etc/sysctl.conf", "/var/lib/eni-configure"];
-	const { stdout } = await sandbox.guest(["find", ...places, "-printf", "%p %T@ %C@\n"]);
+	const places = [
+		"/etc/sysconfig/network-scripts",
+		"/etc/sysctl.conf",
+		"/var/lib/eni-configure",
+	];
+	const { stdout } = await sandbox.guest([
+		"find",
+		...places,
+		"-printf",
+		"%p %T@ %C@\n",
+	]);
 	return stdout.split("\n").sort().join("\n");
 }

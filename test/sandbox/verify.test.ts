@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { type AgentReport, expectReachable, inSandbox, otherSubnet, run, sameSubnet } from "./scenario";
+import {
+	type AgentReport,
+	expectReachable,
+	inSandbox,
+	otherSubnet,
+	run,
+	sameSubnet,
+} from "./scenario";
 
 function kinds(report: AgentReport): string[] {
 	return [...new Set(report.findings.map(({ kind }) => kind))].sort();
@@ -13,7 +20,9 @@ describe("what does not verify", () => {
 			expect(report.outcome).toBe("applied");
 			expect(kinds(report)).toContain("address");
 			expect(report.findings.every(({ mended }) => mended)).toBe(true);
-			expect(await sandbox.calls("systemctl")).toEqual([expect.objectContaining({ argv: expect.arrayContaining(["show"]) })]);
+			expect(await sandbox.calls("systemctl")).toEqual([
+				expect.objectContaining({ argv: expect.arrayContaining(["show"]) }),
+			]);
 			await expectReachable(sandbox, sameSubnet.addresses);
 			expect((await run(sandbox, ["eth1"])).outcome).toBe("unchanged");
 		}));
@@ -23,7 +32,9 @@ describe("what does not verify", () => {
 			await sandbox.fault("ifup-fails.once");
 			const report = await run(sandbox, ["eth1"]);
 			expect(report.outcome).toBe("applied");
-			expect(report.findings.find(({ kind }) => kind === "command")?.want).toBe("ifup eth1 succeeds");
+			expect(report.findings.find(({ kind }) => kind === "command")?.want).toBe(
+				"ifup eth1 succeeds",
+			);
 			await expectReachable(sandbox, otherSubnet.addresses);
 		}));
 
@@ -45,7 +56,12 @@ describe("what does not verify", () => {
 			const report = await run(sandbox, ["eth1"], 3);
 			expect(report.outcome).toBe("rolled-back");
 			expect(report.findings).toEqual([
-				{ link: "eth1", kind: "neighbour", want: "the gateway 10.0.1.1 answers ARP on eth1", got: "no answer" },
+				{
+					link: "eth1",
+					kind: "neighbour",
+					want: "the gateway 10.0.1.1 answers ARP on eth1",
+					got: "no answer",
+				},
 			]);
 			expect(await sandbox.snapshot()).toBe(before);
 			expect(report.timings.verifyMs).toBeGreaterThan(9000);
@@ -54,11 +70,19 @@ describe("what does not verify", () => {
 	it("rp_filter that is re-asserted once is put right; re-asserted for ever it is named and everything is rolled back", () =>
 		inSandbox({ enis: [sameSubnet] }, async (sandbox) => {
 			const before = await sandbox.snapshot();
-			const stop = await fight(sandbox, "echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter");
+			const stop = await fight(
+				sandbox,
+				"echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter",
+			);
 			const report = await run(sandbox, ["eth1"], 3);
 			await stop();
 			expect(report.outcome).toBe("rolled-back");
-			expect(report.findings).toContainEqual({ link: null, kind: "rp_filter", want: "net.ipv4.conf.all.rp_filter = 0", got: "1" });
+			expect(report.findings).toContainEqual({
+				link: null,
+				kind: "rp_filter",
+				want: "net.ipv4.conf.all.rp_filter = 0",
+				got: "1",
+			});
 			expect(await sandbox.calls("systemctl")).toHaveLength(1);
 			expect(await sandbox.snapshot()).toBe(before);
 		}));
@@ -66,7 +90,10 @@ describe("what does not verify", () => {
 	it("a default route that is stolen for ever leads to a roll back, and the machine keeps its own", () =>
 		inSandbox({ enis: [otherSubnet] }, async (sandbox) => {
 			const before = await sandbox.snapshot();
-			const stop = await fight(sandbox, batchOf("route replace default via 10.0.2.1 dev eth1"));
+			const stop = await fight(
+				sandbox,
+				batchOf("route replace default via 10.0.2.1 dev eth1"),
+			);
 			const report = await run(sandbox, ["eth1"], 3);
 			await stop();
 			expect(kinds(report)).toContain("default-route");
@@ -78,7 +105,9 @@ describe("what does not verify", () => {
 		inSandbox({ enis: [otherSubnet] }, async (sandbox) => {
 			const before = await sandbox.snapshot();
 			// An `ip` that swallows whatever adds this one address.
-			const real = (await sandbox.guest(["bash", "-c", "type -P ip"])).stdout.trim();
+			const real = (
+				await sandbox.guest(["bash", "-c", "type -P ip"])
+			).stdout.trim();
 			await sandbox.write(
 				"/etc/sandbox/bin/ip",
 				`#!/bin/bash
@@ -90,9 +119,15 @@ if [[ "$*" == *batch* ]]; then grep -v "add 10.0.2.21/32" | ${real} "$@"; exit; 
 			const report = await run(sandbox, ["eth1"], 3);
 			await sandbox.remove("/etc/sandbox/bin/ip");
 			expect(report.outcome).toBe("rolled-back");
-			expect(report.findings).toEqual([{ link: "eth1", kind: "address", want: "10.0.2.21/32", got: "missing" }]);
+			expect(report.findings).toEqual([
+				{ link: "eth1", kind: "address", want: "10.0.2.21/32", got: "missing" },
+			]);
 			// The ladder: the difference, then one restart of this interface, never of the service.
-			expect((await sandbox.calls()).map(({ argv }) => argv.join(" ")).filter((call) => !call.includes("show"))).toEqual(["ifup eth1", "ifdown eth1", "ifup eth1"]);
+			expect(
+				(await sandbox.calls())
+					.map(({ argv }) => argv.join(" "))
+					.filter((call) => !call.includes("show")),
+			).toEqual(["ifup eth1", "ifdown eth1", "ifup eth1"]);
 			expect(await sandbox.snapshot()).toBe(before);
 		}));
 
@@ -138,7 +173,10 @@ function batchOf(line: string): string {
 }
 
 /** Runs a command again and again in the guest, as another agent would; returns what ends it. */
-async function fight(sandbox: Parameters<Parameters<typeof inSandbox>[1]>[0], command: string): Promise<() => Promise<void>> {
+async function fight(
+	sandbox: Parameters<Parameters<typeof inSandbox>[1]>[0],
+	command: string,
+): Promise<() => Promise<void>> {
 	const script = `while [[ ! -e /run/sandbox/peace ]]; do ${command}; done; touch /run/sandbox/ended`;
 	const loop = sandbox.guest(["bash", "-c", script], { timeoutMs: 50_000 });
 	return async () => {

@@ -14,8 +14,18 @@ import type {
 	Settings,
 	State,
 } from "../../src/model.js";
-import { parseAddresses, parseRoutes, parseRules } from "../../src/observe/parse-ip.js";
-import { createRenderer, type Renderer, type TemplateName, templateNames, type Templates } from "../../src/render.js";
+import {
+	parseAddresses,
+	parseRoutes,
+	parseRules,
+} from "../../src/observe/parse-ip.js";
+import {
+	createRenderer,
+	type Renderer,
+	type TemplateName,
+	type Templates,
+	templateNames,
+} from "../../src/render.js";
 import { mergeSettings, type PartialSettings } from "../../src/settings.js";
 import { emptyState } from "../../src/state.js";
 
@@ -33,13 +43,20 @@ export function casesIn(...path: string[]): string[] {
 }
 
 /** The templates that come with the agent, with some of them replaced. */
-export function templates(replaced: Partial<Record<TemplateName, string>> = {}): Templates {
+export function templates(
+	replaced: Partial<Record<TemplateName, string>> = {},
+): Templates {
 	return Object.fromEntries(
 		templateNames.map((name) => [
 			name,
 			{
-				text: replaced[name] ?? readFileSync(join(root, "templates", `${name}.hbs`), "latin1"),
-				origin: replaced[name] === undefined ? `${name}.hbs` : `/etc/eni-configure/templates/${name}.hbs`,
+				text:
+					replaced[name] ??
+					readFileSync(join(root, "templates", `${name}.hbs`), "latin1"),
+				origin:
+					replaced[name] === undefined
+						? `${name}.hbs`
+						: `/etc/eni-configure/templates/${name}.hbs`,
 			},
 		]),
 	) as Templates;
@@ -52,7 +69,10 @@ export type FileText = string[] | { ours: string[] };
 
 /** An observed guest as the cases write it down: links in short, the rest as `ip` prints it. */
 export interface GuestText {
-	links: Record<string, Partial<Omit<Link, "name" | "addresses">> & { addresses?: string[] }>;
+	links: Record<
+		string,
+		Partial<Omit<Link, "name" | "addresses">> & { addresses?: string[] }
+	>;
 	rules?: string[];
 	routes?: string[];
 	sysctls?: Record<string, string>;
@@ -60,13 +80,19 @@ export interface GuestText {
 	sysctlConf?: string[];
 	laterSysctlFiles?: Record<string, string[]>;
 	facts?: Partial<HostFacts>;
-	cloud?: (Partial<Omit<CloudView, "enis">> & { enis?: Record<string, EniAnswer> }) | null;
+	cloud?:
+		| (Partial<Omit<CloudView, "enis">> & { enis?: Record<string, EniAnswer> })
+		| null;
 	state?: Partial<State>;
 	backups?: Observed["backups"];
 	namedTables?: number[];
 }
 
-const ordinaryRules = ["0:	from all lookup local", "32766:	from all lookup main", "32767:	from all lookup default"];
+const ordinaryRules = [
+	"0:	from all lookup local",
+	"32766:	from all lookup main",
+	"32767:	from all lookup default",
+];
 
 export const centos7: HostFacts = {
 	osId: "centos",
@@ -80,24 +106,36 @@ export const centos7: HostFacts = {
 };
 
 /** The kernel's state from the text of `ip` and short links. */
-export function kernelOf({ links, rules, routes, sysctls }: GuestText): KernelState {
+export function kernelOf({
+	links,
+	rules,
+	routes,
+	sysctls,
+}: GuestText): KernelState {
 	return {
-		links: Object.entries(links).map(([name, { addresses, ...link }], index) => ({
-			name,
-			mac: `52:54:00:00:00:0${index}`,
-			ifindex: index + 1,
-			up: (addresses ?? []).length > 0,
-			operstate: "up",
-			mtu: 1500,
-			type: name === "lo" ? 772 : 1,
-			driver: "virtio_net",
-			devtype: undefined,
-			master: undefined,
-			lowers: [],
-			dhcp: false,
-			...link,
-			addresses: parseAddresses((addresses ?? []).map((text) => `${index + 1}: ${name}    ${text}`).join("\n"))[name] ?? [],
-		})),
+		links: Object.entries(links).map(
+			([name, { addresses, ...link }], index) => ({
+				name,
+				mac: `52:54:00:00:00:0${index}`,
+				ifindex: index + 1,
+				up: (addresses ?? []).length > 0,
+				operstate: "up",
+				mtu: 1500,
+				type: name === "lo" ? 772 : 1,
+				driver: "virtio_net",
+				devtype: undefined,
+				master: undefined,
+				lowers: [],
+				dhcp: false,
+				...link,
+				addresses:
+					parseAddresses(
+						(addresses ?? [])
+							.map((text) => `${index + 1}: ${name}    ${text}`)
+							.join("\n"),
+					)[name] ?? [],
+			}),
+		),
 		rules: parseRules((rules ?? ordinaryRules).join("\n")),
 		routes: parseRoutes((routes ?? []).join("\n")),
 		sysctls: sysctls ?? {},
@@ -109,10 +147,16 @@ export function observedOf(text: GuestText): Observed {
 	return {
 		...kernelOf(text),
 		files: Object.entries(text.files ?? {}).map(([name, content]) =>
-			fileOf(name.startsWith("/") ? name : `${scripts}/${name}`, Array.isArray(content) ? lines(content) : mark(lines(content.ours))),
+			fileOf(
+				name.startsWith("/") ? name : `${scripts}/${name}`,
+				Array.isArray(content) ? lines(content) : mark(lines(content.ours)),
+			),
 		),
-		sysctlConf: text.sysctlConf && fileOf("/etc/sysctl.conf", lines(text.sysctlConf)),
-		laterSysctlFiles: Object.entries(text.laterSysctlFiles ?? {}).map(([path, content]) => fileOf(path, lines(content))),
+		sysctlConf:
+			text.sysctlConf && fileOf("/etc/sysctl.conf", lines(text.sysctlConf)),
+		laterSysctlFiles: Object.entries(text.laterSysctlFiles ?? {}).map(
+			([path, content]) => fileOf(path, lines(content)),
+		),
 		facts: { ...centos7, ...text.facts },
 		cloud: text.cloud ? cloudOf(text.cloud) : undefined,
 		state: { ...emptyState(), ...text.state },
@@ -143,7 +187,16 @@ function lines(text: string[]): string {
 }
 
 export function requestOf(request: Partial<Request> = {}): Request {
-	return { verb: "configure", targets: ["eth1"], flags: undefined, fromMetadata: false, force: false, prune: false, dryRun: false, ...request };
+	return {
+		verb: "configure",
+		targets: ["eth1"],
+		flags: undefined,
+		fromMetadata: false,
+		force: false,
+		prune: false,
+		dryRun: false,
+		...request,
+	};
 }
 
 export function settingsOf(values: PartialSettings = {}): Settings {
@@ -167,7 +220,11 @@ export function specOf(spec: Partial<InterfaceSpec> = {}): InterfaceSpec {
 }
 
 /** The AgentError that a call ends in; fails where it does not throw. */
-export function errorOf(call: () => unknown): { kind: string; message: string; exitCode: number } {
+export function errorOf(call: () => unknown): {
+	kind: string;
+	message: string;
+	exitCode: number;
+} {
 	try {
 		call();
 	} catch (error) {

@@ -29,11 +29,22 @@ export const hostile: string[] = [
 ];
 
 /** The above as they are, or around and inside something valid; and anything else. */
-export function hostileAround(valid: fc.Arbitrary<string>): fc.Arbitrary<string> {
-	const poison = fc.constantFrom(..."$`\"'\\;|&<>(){}\n\r\0\t\u2028é*?~!#=".split(""));
+export function hostileAround(
+	valid: fc.Arbitrary<string>,
+): fc.Arbitrary<string> {
+	const poison = fc.constantFrom(
+		..."$`\"'\\;|&<>(){}\n\r\0\t\u2028é*?~!#=".split(""),
+	);
 	return fc.oneof(
 		fc.constantFrom(...hostile),
-		fc.tuple(valid, poison, fc.nat()).map(([text, bad, at]) => text.slice(0, at % (text.length + 1)) + bad + text.slice(at % (text.length + 1))),
+		fc
+			.tuple(valid, poison, fc.nat())
+			.map(
+				([text, bad, at]) =>
+					text.slice(0, at % (text.length + 1)) +
+					bad +
+					text.slice(at % (text.length + 1)),
+			),
 		fc.string({ unit: "binary", minLength: 1, maxLength: 40 }),
 	);
 }

@@ -15,8 +15,12 @@ import {
 } from "../../src/ipv4.js";
 
 // Independent arithmetic: whole numbers, no bit operators, no library.
-const quad = (number: number) => [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");
-const floorTo = (number: number, prefix: number) => Math.floor(number / 2 ** (32 - prefix)) * 2 ** (32 - prefix);
+const quad = (number: number) =>
+	[24, 16, 8, 0]
+		.map((shift) => Math.floor(number / 2 ** shift) % 256)
+		.join(".");
+const floorTo = (number: number, prefix: number) =>
+	Math.floor(number / 2 ** (32 - prefix)) * 2 ** (32 - prefix);
 
 const address = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const prefix = fc.integer({ min: 0, max: 32 });
@@ -25,28 +29,54 @@ describe("address maths agrees with plain arithmetic", () => {
 	test("a subnet is the address with its host part at zero", () => {
 		fc.assert(
 			fc.property(address, prefix, (number, length) => {
-				expect(subnetOf(quad(number), length)).toBe(`${quad(floorTo(number, length))}/${length}`);
+				expect(subnetOf(quad(number), length)).toBe(
+					`${quad(floorTo(number, length))}/${length}`,
+				);
 			}),
 		);
 	});
 
 	test("an address is inside a subnet exactly when their network parts agree", () => {
 		fc.assert(
-			fc.property(address, address, prefix, fc.boolean(), (a, b, length, isNear) => {
-				const other = isNear ? floorTo(a, length) + (b % 2 ** (32 - length)) : b;
-				expect(isInside(quad(other), `${quad(a)}/${length}`)).toBe(floorTo(a, length) === floorTo(other, length));
-			}),
+			fc.property(
+				address,
+				address,
+				prefix,
+				fc.boolean(),
+				(a, b, length, isNear) => {
+					const other = isNear
+						? floorTo(a, length) + (b % 2 ** (32 - length))
+						: b;
+					expect(isInside(quad(other), `${quad(a)}/${length}`)).toBe(
+						floorTo(a, length) === floorTo(other, length),
+					);
+				},
+			),
 		);
 	});
 
 	test("two subnets overlap exactly when the wider holds the narrower", () => {
 		fc.assert(
-			fc.property(address, prefix, address, prefix, fc.boolean(), (a, aLength, b, bLength, isNear) => {
-				const other = isNear ? floorTo(a, aLength) + (b % 2 ** (32 - aLength)) : b;
-				const wider = Math.min(aLength, bLength);
-				const expected = floorTo(a, wider) === floorTo(other, wider);
-				expect(overlaps(subnetOf(quad(a), aLength), subnetOf(quad(other), bLength))).toBe(expected);
-			}),
+			fc.property(
+				address,
+				prefix,
+				address,
+				prefix,
+				fc.boolean(),
+				(a, aLength, b, bLength, isNear) => {
+					const other = isNear
+						? floorTo(a, aLength) + (b % 2 ** (32 - aLength))
+						: b;
+					const wider = Math.min(aLength, bLength);
+					const expected = floorTo(a, wider) === floorTo(other, wider);
+					expect(
+						overlaps(
+							subnetOf(quad(a), aLength),
+							subnetOf(quad(other), bLength),
+						),
+					).toBe(expected);
+				},
+			),
 		);
 	});
 
@@ -61,7 +91,9 @@ describe("address maths agrees with plain arithmetic", () => {
 	});
 
 	test("a mask with a hole in it is none", () => {
-		const contiguous = new Set(Array.from({ length: 33 }, (_, length) => 2 ** 32 - 2 ** (32 - length)));
+		const contiguous = new Set(
+			Array.from({ length: 33 }, (_, length) => 2 ** 32 - 2 ** (32 - length)),
+		);
 		fc.assert(
 			fc.property(address, (number) => {
 				fc.pre(!contiguous.has(number));
@@ -72,7 +104,9 @@ describe("address maths agrees with plain arithmetic", () => {
 	});
 
 	test("addresses are ordered by number, not by text", () => {
-		expect(["10.0.0.10", "10.0.0.9", "9.255.255.255"].sort(compareIps)).toEqual(["9.255.255.255", "10.0.0.9", "10.0.0.10"]);
+		expect(["10.0.0.10", "10.0.0.9", "9.255.255.255"].sort(compareIps)).toEqual(
+			["9.255.255.255", "10.0.0.9", "10.0.0.10"],
+		);
 		fc.assert(
 			fc.property(address, (number) => {
 				expect(numberOf(quad(number))).toBe(number);
@@ -86,7 +120,10 @@ describe("what counts as an address", () => {
 		fc.assert(
 			fc.property(address, prefix, (number, length) => {
 				expect(isIpv4(quad(number))).toBe(true);
-				expect(parseCidr(`${quad(number)}/${length}`)).toEqual({ ip: quad(number), prefix: length });
+				expect(parseCidr(`${quad(number)}/${length}`)).toEqual({
+					ip: quad(number),
+					prefix: length,
+				});
 			}),
 		);
 	});
@@ -112,17 +149,25 @@ describe("what counts as an address", () => {
 		expect(isIpv4(text)).toBe(false);
 	});
 
-	test.each(["1.2.3.4", "1.2.3.4/", "1.2.3.4/33", "1.2.3.4/024", "1.2.3.4/-1", "1.2.3.4/24\n", "1.2.3.4/24/8", "1.2.3.4/255.255.255.0", "1.2.3.4/2 4"])(
-		"%j is no CIDR",
-		(text) => {
-			expect(parseCidr(text)).toBeUndefined();
-		},
-	);
+	test.each([
+		"1.2.3.4",
+		"1.2.3.4/",
+		"1.2.3.4/33",
+		"1.2.3.4/024",
+		"1.2.3.4/-1",
+		"1.2.3.4/24\n",
+		"1.2.3.4/24/8",
+		"1.2.3.4/255.255.255.0",
+		"1.2.3.4/2 4",
+	])("%j is no CIDR", (text) => {
+		expect(parseCidr(text)).toBeUndefined();
+	});
 
 	test("no text but a plain quad is ever taken for an address", () => {
 		fc.assert(
 			fc.property(fc.string({ unit: "binary" }), (text) => {
-				if (isIpv4(text)) expect(text).toMatch(/^(0|[1-9]\d{0,2})(\.(0|[1-9]\d{0,2})){3}$/);
+				if (isIpv4(text))
+					expect(text).toMatch(/^(0|[1-9]\d{0,2})(\.(0|[1-9]\d{0,2})){3}$/);
 			}),
 		);
 	});

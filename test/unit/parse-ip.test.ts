@@ -1,20 +1,38 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isResolved, parseAddresses, parseRouteGet, parseRoutes, parseRules, parseTableNames } from "../../src/observe/parse-ip.js";
+import {
+	isResolved,
+	parseAddresses,
+	parseRouteGet,
+	parseRoutes,
+	parseRules,
+	parseTableNames,
+} from "../../src/observe/parse-ip.js";
 import { readFixture } from "./given.js";
 
 const releases = ["3.10.0", "4.11.0", "6.1.0"];
 // The captured machines had one line more than the usual rt_tables.
 const tables = { local: 255, main: 254, default: 253, blue: 2001 };
-const read = (release: string, name: string) => readFixture("iproute2", release, `${name}.txt`);
+const read = (release: string, name: string) =>
+	readFixture("iproute2", release, `${name}.txt`);
 
 describe.each(releases)("addresses as iproute2 %s prints them", (release) => {
 	const addresses = parseAddresses(read(release, "addr"));
-	const of = (link: string, ip: string) => addresses[link]?.find((address) => address.ip === ip);
+	const of = (link: string, ip: string) =>
+		addresses[link]?.find((address) => address.ip === ip);
 
 	test("every address is on its own link, and on no other whose name begins alike", () => {
-		const v4 = Object.entries(addresses).map(([name, list]) => [name, list.filter((one) => one.family === 4).map((one) => `${one.ip}/${one.prefix}`)]);
-		expect(Object.fromEntries(v4.filter(([, list]) => (list as string[]).length > 0))).toEqual({
+		const v4 = Object.entries(addresses).map(([name, list]) => [
+			name,
+			list
+				.filter((one) => one.family === 4)
+				.map((one) => `${one.ip}/${one.prefix}`),
+		]);
+		expect(
+			Object.fromEntries(
+				v4.filter(([, list]) => (list as string[]).length > 0),
+			),
+		).toEqual({
 			lo: ["127.0.0.1/8"],
 			eth0: ["10.0.1.10/24"],
 			eth1: [
@@ -36,34 +54,69 @@ describe.each(releases)("addresses as iproute2 %s prints them", (release) => {
 	});
 
 	test("a lease is told from a static address", () => {
-		expect(of("eth0", "10.0.1.10")).toMatchObject({ dynamic: true, scope: "global", broadcast: "10.0.1.255", label: "eth0" });
-		expect(of("eth1", "192.168.1.62")).toMatchObject({ dynamic: false, broadcast: "192.168.1.63" });
-		expect(of("eth1", "10.20.0.5")).toMatchObject({ dynamic: true, label: "eth1:1" });
+		expect(of("eth0", "10.0.1.10")).toMatchObject({
+			dynamic: true,
+			scope: "global",
+			broadcast: "10.0.1.255",
+			label: "eth0",
+		});
+		expect(of("eth1", "192.168.1.62")).toMatchObject({
+			dynamic: false,
+			broadcast: "192.168.1.63",
+		});
+		expect(of("eth1", "10.20.0.5")).toMatchObject({
+			dynamic: true,
+			label: "eth1:1",
+		});
 	});
 
 	test("a label, a peer and a scope are what they are, and flags in between are no labels", () => {
-		expect(of("eth1", "192.168.1.50")).toMatchObject({ label: "eth1:vip", prefix: 26 });
+		expect(of("eth1", "192.168.1.50")).toMatchObject({
+			label: "eth1:vip",
+			prefix: 26,
+		});
 		expect(of("eth1", "192.168.1.50")).not.toHaveProperty("broadcast");
 		expect(of("eth1", "192.168.1.40")).toMatchObject({ label: "eth1" });
-		expect(of("eth1", "10.9.9.1")).toMatchObject({ peer: "10.9.9.2/32", prefix: 32 });
-		expect(of("eth1", "10.30.0.1")).toMatchObject({ scope: "link", label: "eth1" });
+		expect(of("eth1", "10.9.9.1")).toMatchObject({
+			peer: "10.9.9.2/32",
+			prefix: 32,
+		});
+		expect(of("eth1", "10.30.0.1")).toMatchObject({
+			scope: "link",
+			label: "eth1",
+		});
 		expect(of("lo", "127.0.0.1")).toMatchObject({ scope: "host" });
 	});
 
 	test("IPv6 addresses are known as such", () => {
-		expect(of("eth1", "2001:db8:1::62")).toMatchObject({ family: 6, prefix: 64, dynamic: false });
-		expect(of("eth1", "2001:db8:1::64")).toMatchObject({ family: 6, dynamic: true });
-		expect(of("docker0", "fe80::42:acff:fe11:1")).toMatchObject({ family: 6, scope: "link" });
+		expect(of("eth1", "2001:db8:1::62")).toMatchObject({
+			family: 6,
+			prefix: 64,
+			dynamic: false,
+		});
+		expect(of("eth1", "2001:db8:1::64")).toMatchObject({
+			family: 6,
+			dynamic: true,
+		});
+		expect(of("docker0", "fe80::42:acff:fe11:1")).toMatchObject({
+			family: 6,
+			scope: "link",
+		});
 	});
 
 	test("-4 shows the same IPv4 addresses, for all links and for one", () => {
 		const v4 = Object.fromEntries(
 			Object.entries(addresses)
-				.map(([name, list]) => [name, list.filter((one) => one.family === 4)] as const)
+				.map(
+					([name, list]) =>
+						[name, list.filter((one) => one.family === 4)] as const,
+				)
 				.filter(([, list]) => list.length > 0),
 		);
 		expect(parseAddresses(read(release, "addr4"))).toEqual(v4);
-		expect(parseAddresses(read(release, "addr-eth1"))).toEqual({ eth1: v4.eth1 });
+		expect(parseAddresses(read(release, "addr-eth1"))).toEqual({
+			eth1: v4.eth1,
+		});
 	});
 
 	test("link lines are no addresses", () => {
@@ -73,17 +126,32 @@ describe.each(releases)("addresses as iproute2 %s prints them", (release) => {
 
 describe.each(releases)("rules as iproute2 %s prints them", (release) => {
 	const rules = parseRules(read(release, "rule"), tables);
-	const at = (priority: number) => rules.filter((rule) => rule.priority === priority);
+	const at = (priority: number) =>
+		rules.filter((rule) => rule.priority === priority);
 
 	test("every line is one rule, in the kernel's order", () => {
 		const lines = read(release, "rule").trim().split("\n");
-		expect(rules.map((rule) => rule.priority)).toEqual(lines.map((line) => Number.parseInt(line, 10)));
+		expect(rules.map((rule) => rule.priority)).toEqual(
+			lines.map((line) => Number.parseInt(line, 10)),
+		);
 	});
 
 	test("a rule of ours is read as its selector, table and priority and nothing more", () => {
 		expect(at(1001)).toEqual([
-			{ priority: 1001, from: "192.168.1.62/32", to: undefined, table: 1001, words: ["from", "192.168.1.62", "lookup", "1001", "priority", "1001"] },
-			{ priority: 1001, from: "192.168.1.63/32", to: undefined, table: 1001, words: ["from", "192.168.1.63", "lookup", "1001", "priority", "1001"] },
+			{
+				priority: 1001,
+				from: "192.168.1.62/32",
+				to: undefined,
+				table: 1001,
+				words: ["from", "192.168.1.62", "lookup", "1001", "priority", "1001"],
+			},
+			{
+				priority: 1001,
+				from: "192.168.1.63/32",
+				to: undefined,
+				table: 1001,
+				words: ["from", "192.168.1.63", "lookup", "1001", "priority", "1001"],
+			},
 		]);
 	});
 
@@ -92,34 +160,75 @@ describe.each(releases)("rules as iproute2 %s prints them", (release) => {
 		expect(at(32766)[0]?.table).toBe(254);
 		expect(at(32767)[0]?.table).toBe(253);
 		expect(at(1119)[0]?.table).toBe(2001);
-		expect(at(1000)[0]).toMatchObject({ from: "192.168.1.0/26", to: "10.0.0.0/8", table: 254 });
+		expect(at(1000)[0]).toMatchObject({
+			from: "192.168.1.0/26",
+			to: "10.0.0.0/8",
+			table: 254,
+		});
 	});
 
 	test("rules that are more than a source and a table cannot be mistaken for ours", () => {
-		for (const priority of [1000, 1100, 1101, 1102, 1103, 1104, 1105, 1106, 1107, 1108, 1120]) {
-			expect(at(priority)[0]?.words.length, `priority ${priority}`).toBeGreaterThan(6);
+		for (const priority of [
+			1000, 1100, 1101, 1102, 1103, 1104, 1105, 1106, 1107, 1108, 1120,
+		]) {
+			expect(
+				at(priority)[0]?.words.length,
+				`priority ${priority}`,
+			).toBeGreaterThan(6);
 		}
 	});
 
 	test("a rule without a table has none", () => {
-		for (const priority of [1109, 1110, 1111, 1112, 1113, 1114]) expect(at(priority)[0]?.table).toBeUndefined();
+		for (const priority of [1109, 1110, 1111, 1112, 1113, 1114])
+			expect(at(priority)[0]?.table).toBeUndefined();
 	});
 
 	test("what is read can be typed again: no remarks among the words", () => {
-		expect(rules.flatMap((rule) => rule.words).filter((word) => /[[\]:\\]/.test(word))).toEqual([]);
-		expect(at(1103)[0]?.words).toEqual(["from", "all", "iif", "eth7", "lookup", "1001", "priority", "1103"]);
-		expect(at(1104)[0]?.words).toEqual(["from", "all", "fwmark", "0x80/0xff0", "lookup", "2000", "priority", "1104"]);
-		expect(at(1106)[0]?.words.slice(0, 3)).toEqual(["not", "from", "192.168.1.0/24"]);
+		expect(
+			rules
+				.flatMap((rule) => rule.words)
+				.filter((word) => /[[\]:\\]/.test(word)),
+		).toEqual([]);
+		expect(at(1103)[0]?.words).toEqual([
+			"from",
+			"all",
+			"iif",
+			"eth7",
+			"lookup",
+			"1001",
+			"priority",
+			"1103",
+		]);
+		expect(at(1104)[0]?.words).toEqual([
+			"from",
+			"all",
+			"fwmark",
+			"0x80/0xff0",
+			"lookup",
+			"2000",
+			"priority",
+			"1104",
+		]);
+		expect(at(1106)[0]?.words.slice(0, 3)).toEqual([
+			"not",
+			"from",
+			"192.168.1.0/24",
+		]);
 	});
 });
 
 describe.each(releases)("routes as iproute2 %s prints them", (release) => {
 	const routes = parseRoutes(read(release, "route"), tables);
-	const find = (dst: string, table = 254) => routes.filter((route) => route.dst === dst && route.table === table);
+	const find = (dst: string, table = 254) =>
+		routes.filter((route) => route.dst === dst && route.table === table);
 
 	test("every line is one route of a known table", () => {
-		expect(routes).toHaveLength(read(release, "route").trim().split("\n").length);
-		expect(new Set(routes.map((route) => route.table))).toEqual(new Set([254, 255, 1001, 2000, 2001, 3000]));
+		expect(routes).toHaveLength(
+			read(release, "route").trim().split("\n").length,
+		);
+		expect(new Set(routes.map((route) => route.table))).toEqual(
+			new Set([254, 255, 1001, 2000, 2001, 3000]),
+		);
 	});
 
 	test("main's default route is one, with its gateway and link", () => {
@@ -140,7 +249,9 @@ describe.each(releases)("routes as iproute2 %s prints them", (release) => {
 
 	test("an ENI's own table holds its subnet, its default and its throws", () => {
 		const own = routes.filter((route) => route.table === 1001);
-		expect(own.map(({ type, dst, devs, via }) => [type, dst, devs.join(), via])).toEqual([
+		expect(
+			own.map(({ type, dst, devs, via }) => [type, dst, devs.join(), via]),
+		).toEqual([
 			["unicast", "0.0.0.0/0", "eth1", "192.168.1.1"],
 			["throw", "10.0.0.0/8", "", undefined],
 			["throw", "172.17.0.0/16", "", undefined],
@@ -151,11 +262,20 @@ describe.each(releases)("routes as iproute2 %s prints them", (release) => {
 	});
 
 	test("the same prefix twice is two routes, the lower metric first", () => {
-		expect(find("192.168.1.0/26").map(({ metric, proto, src }) => [metric, proto, src])).toEqual([
+		expect(
+			find("192.168.1.0/26").map(({ metric, proto, src }) => [
+				metric,
+				proto,
+				src,
+			]),
+		).toEqual([
 			[0, "kernel", "192.168.1.62"],
 			[2001, "kernel", "192.168.1.62"],
 		]);
-		expect(find("192.168.1.7/32", 3000).map((route) => route.via)).toEqual([undefined, "192.168.1.1"]);
+		expect(find("192.168.1.7/32", 3000).map((route) => route.via)).toEqual([
+			undefined,
+			"192.168.1.1",
+		]);
 	});
 
 	test("a route with several next hops names every link it uses", () => {
@@ -165,22 +285,45 @@ describe.each(releases)("routes as iproute2 %s prints them", (release) => {
 	});
 
 	test("a route to nowhere has no link, and a large metric stays whole", () => {
-		expect(find("10.66.0.0/16")[0]).toMatchObject({ type: "blackhole", devs: [] });
-		expect(find("10.67.0.0/16")[0]).toMatchObject({ type: "unreachable", metric: 4278198272 });
-		expect(find("10.75.0.0/24", 3000)[0]).toMatchObject({ type: "local", devs: ["lo"] });
+		expect(find("10.66.0.0/16")[0]).toMatchObject({
+			type: "blackhole",
+			devs: [],
+		});
+		expect(find("10.67.0.0/16")[0]).toMatchObject({
+			type: "unreachable",
+			metric: 4278198272,
+		});
+		expect(find("10.75.0.0/24", 3000)[0]).toMatchObject({
+			type: "local",
+			devs: ["lo"],
+		});
 	});
 
 	test("what the kernel only remarks is no word that would be typed again", () => {
-		const remarks = routes.flatMap((route) => route.words).filter((word) => ["linkdown", "dead", "\\", ""].includes(word));
+		const remarks = routes
+			.flatMap((route) => route.words)
+			.filter((word) => ["linkdown", "dead", "\\", ""].includes(word));
 		expect(remarks).toEqual([]);
 		expect(find("10.71.0.0/16")[0]?.words).toContain("onlink");
-		expect(find("10.70.0.0/16")[0]?.words).toEqual("10.70.0.0/16 via 192.168.1.1 dev eth1 proto static src 192.168.1.62 metric 2001 mtu 1400".split(" "));
+		expect(find("10.70.0.0/16")[0]?.words).toEqual(
+			"10.70.0.0/16 via 192.168.1.1 dev eth1 proto static src 192.168.1.62 metric 2001 mtu 1400".split(
+				" ",
+			),
+		);
 	});
 
 	test("a listing of one table has the same routes, without its number", () => {
 		for (const table of [1001, 2000, 3000]) {
-			const shape = ({ type, dst, devs, via, metric }: (typeof routes)[number]) => ({ type, dst, devs, via, metric });
-			expect(parseRoutes(read(release, `route-${table}`), tables).map(shape)).toEqual(routes.filter((route) => route.table === table).map(shape));
+			const shape = ({
+				type,
+				dst,
+				devs,
+				via,
+				metric,
+			}: (typeof routes)[number]) => ({ type, dst, devs, via, metric });
+			expect(
+				parseRoutes(read(release, `route-${table}`), tables).map(shape),
+			).toEqual(routes.filter((route) => route.table === table).map(shape));
 		}
 	});
 
@@ -199,25 +342,72 @@ describe.each(releases)("routes as iproute2 %s prints them", (release) => {
 		["onlink", "eth1"],
 		["tun", "tun0"],
 		["broadcast-src", "eth0"],
-	])("`route get` %s says the kernel would use %s, printed on one line or on two", (name, link) => {
-		expect(parseRouteGet(read(release, `route-get-${name}-o`))).toBe(link);
-		expect(parseRouteGet(read(release, `route-get-${name}`))).toBe(link);
-	});
+	])(
+		"`route get` %s says the kernel would use %s, printed on one line or on two",
+		(name, link) => {
+			expect(parseRouteGet(read(release, `route-get-${name}-o`))).toBe(link);
+			expect(parseRouteGet(read(release, `route-get-${name}`))).toBe(link);
+		},
+	);
 
 	test("an error from `route get` names no link", () => {
-		for (const line of read(release, "errors").split("\n").filter((one) => /answers|Error/.test(one))) expect(parseRouteGet(line)).toBeUndefined();
+		for (const line of read(release, "errors")
+			.split("\n")
+			.filter((one) => /answers|Error/.test(one)))
+			expect(parseRouteGet(line)).toBeUndefined();
 	});
 });
 
 describe("text that no `ip` prints", () => {
-	const lists = [parseAddresses, parseRules, parseRoutes, parseRouteGet, parseTableNames];
+	const lists = [
+		parseAddresses,
+		parseRules,
+		parseRoutes,
+		parseRouteGet,
+		parseTableNames,
+	];
 	// Words of the real thing, so that arbitrary text gets past the first check.
 	const word = fc.oneof(
-		fc.constantFrom("inet", "inet6", "dev", "via", "table", "metric", "from", "all", "lookup", "peer", "brd", "scope", "nexthop", "throw", "default", "1:", "1001:", "eth1"),
-		fc.constantFrom("10/8", "10.1/16", "1.2.3.4/99", "1.2.3.4/", "/", "999.1.1.1/8", "\\", "[detached]", "__proto__", "constructor"),
+		fc.constantFrom(
+			"inet",
+			"inet6",
+			"dev",
+			"via",
+			"table",
+			"metric",
+			"from",
+			"all",
+			"lookup",
+			"peer",
+			"brd",
+			"scope",
+			"nexthop",
+			"throw",
+			"default",
+			"1:",
+			"1001:",
+			"eth1",
+		),
+		fc.constantFrom(
+			"10/8",
+			"10.1/16",
+			"1.2.3.4/99",
+			"1.2.3.4/",
+			"/",
+			"999.1.1.1/8",
+			"\\",
+			"[detached]",
+			"__proto__",
+			"constructor",
+		),
 		fc.string({ unit: "binary", maxLength: 8 }),
 	);
-	const text = fc.oneof(fc.string({ unit: "binary" }), fc.array(fc.array(word).map((words) => words.join(" "))).map((all) => all.join("\n")));
+	const text = fc.oneof(
+		fc.string({ unit: "binary" }),
+		fc
+			.array(fc.array(word).map((words) => words.join(" ")))
+			.map((all) => all.join("\n")),
+	);
 
 	test("never makes a parser throw", () => {
 		fc.assert(
@@ -229,28 +419,55 @@ describe("text that no `ip` prints", () => {
 		);
 	});
 
-	test.each(["constructor", "__proto__", "toString"])("a link may be called %s: Linux allows it", (name) => {
-		const addresses = parseAddresses(`7: ${name}    inet 10.0.0.5/24 scope global ${name}\\       valid_lft forever preferred_lft forever`);
-		expect(Object.entries(addresses)).toEqual([[name, [expect.objectContaining({ ip: "10.0.0.5", prefix: 24 })]]]);
-	});
+	test.each(["constructor", "__proto__", "toString"])(
+		"a link may be called %s: Linux allows it",
+		(name) => {
+			const addresses = parseAddresses(
+				`7: ${name}    inet 10.0.0.5/24 scope global ${name}\\       valid_lft forever preferred_lft forever`,
+			);
+			expect(Object.entries(addresses)).toEqual([
+				[name, [expect.objectContaining({ ip: "10.0.0.5", prefix: 24 })]],
+			]);
+		},
+	);
 
 	test("old shortened prefixes become whole ones", () => {
-		const dsts = parseRoutes("10/8 dev eth0\n172.17/16 dev docker0\n192.168.1.0/24 dev eth1\n192.168.1.7 dev eth1").map((route) => route.dst);
-		expect(dsts).toEqual(["10.0.0.0/8", "172.17.0.0/16", "192.168.1.0/24", "192.168.1.7/32"]);
+		const dsts = parseRoutes(
+			"10/8 dev eth0\n172.17/16 dev docker0\n192.168.1.0/24 dev eth1\n192.168.1.7 dev eth1",
+		).map((route) => route.dst);
+		expect(dsts).toEqual([
+			"10.0.0.0/8",
+			"172.17.0.0/16",
+			"192.168.1.0/24",
+			"192.168.1.7/32",
+		]);
 	});
 
-	test.each(["mystery", "constructor"])("a route in a table called %s, which has no number, is passed over", (name) => {
-		expect(parseRoutes(`default via 10.0.0.1 dev eth0 table ${name}`)).toEqual([]);
-	});
+	test.each(["mystery", "constructor"])(
+		"a route in a table called %s, which has no number, is passed over",
+		(name) => {
+			expect(
+				parseRoutes(`default via 10.0.0.1 dev eth0 table ${name}`),
+			).toEqual([]);
+		},
+	);
 
 	test("the same rule twice is two rules: CentOS 7.2's kernel takes them", () => {
-		expect(parseRules("1001:\tfrom 10.0.0.5 lookup 1001 \n1001:\tfrom 10.0.0.5 lookup 1001 \n")).toHaveLength(2);
+		expect(
+			parseRules(
+				"1001:\tfrom 10.0.0.5 lookup 1001 \n1001:\tfrom 10.0.0.5 lookup 1001 \n",
+			),
+		).toHaveLength(2);
 	});
 });
 
 describe("names of tables", () => {
 	test("decimal and hexadecimal numbers, comments aside", () => {
-		expect(parseTableNames("#\n# reserved values\n#\n255\tlocal\n0\tunspec\n 1001 eni1 # mine\n0x7d1 blue\nnonsense\n#1 inr.ruhep\n")).toEqual({
+		expect(
+			parseTableNames(
+				"#\n# reserved values\n#\n255\tlocal\n0\tunspec\n 1001 eni1 # mine\n0x7d1 blue\nnonsense\n#1 inr.ruhep\n",
+			),
+		).toEqual({
 			local: 255,
 			unspec: 0,
 			eni1: 1001,

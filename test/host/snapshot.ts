@@ -1,0 +1,49 @@
+import type { Disk } from "./disk";
+import { showAddresses, showRoutes, showRules } from "./ip-show";
+import type { Kernel } from "./kernel";
+import { tables } from "./kernel-routes";
+
+/** Every file below a directory with its mode, owner and bytes. */
+export function describeFiles(disk: Disk, directory: string): string {
+	return disk
+		.list(directory)
+		.map((path) => {
+			const { content = "", mode = 0, uid, gid } = disk.read(path) ?? {};
+			return `${path} ${mode.toString(8)} ${uid}:${gid}\n${content.replace(/^/gm, "  | ")}\n`;
+		})
+		.join("");
+}
+
+/** Links, addresses, rules, routes and sysctls of the running kernel. */
+export function describeKernel({
+	links,
+	rules,
+	routes,
+	sysctls,
+}: Kernel): string {
+	return [
+		...links.map(
+			({ name, mac, up, mtu }) =>
+				`link ${name} ${mac} ${up ? "up" : "down"} mtu ${mtu}\n`,
+		),
+		showAddresses(links, 4),
+		showRules(rules),
+		// The local table follows from the addresses.
+		showRoutes(routes.all().filter((route) => route.table !== tables.local)),
+		...[...sysctls].sort().map(([key, value]) => `${key} = ${value}\n`),
+	].join("");
+}
+
+/** What state.json holds that matters to a later run: not the cache of metadata. */
+export function describeRecord(disk: Disk): string {
+	const {
+		interfaces = {},
+		sysctls = {},
+		pinned = {},
+	} = JSON.parse(
+		disk.read("/var/lib/eni-configure/state.json")?.content ?? "{}",
+	);
+	for (const entry of Object.values(interfaces) as { cache?: unknown }[])
+		delete entry.cache;
+	return JSON.stringify({ interfaces, sysctls, pinned }, undefined, 1);
+}
