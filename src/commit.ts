@@ -1,18 +1,19 @@
 import { isMainDefault } from "./desire/candidate.js";
-import { managedOf, ownFiles } from "./desire/managed.js";
+import { managedOf, ownFiles, parseIfcfg } from "./desire/managed.js";
 import type {
 	Backup,
 	Before,
 	Desired,
 	InterfaceSpec,
+	Managed,
 	Observed,
 	Request,
 	Settings,
 	State,
 	StateEntry,
 } from "./model.js";
-import { addressWords } from "./plan/kernel-difference.js";
-import { sysctlSettings } from "./plan.js";
+import { addressWords } from "./plan/addresses.js";
+import { sysctlSettings } from "./plan/sysctls.js";
 
 /** What a run leaves in the state record, besides what `desired` says. */
 export interface Committed {
@@ -20,6 +21,8 @@ export interface Committed {
 	kept: InterfaceSpec[];
 	/** Specs that were rolled back: their cached gateway is not trusted again. */
 	failed: InterfaceSpec[];
+	/** Entries of the record that were taken away. */
+	gone: Managed[];
 	backups: Backup[];
 	bootId: string;
 }
@@ -34,24 +37,10 @@ export function nextState(
 ): State {
 	const { state, cloud } = observed;
 	const interfaces: Record<string, StateEntry> = { ...state.interfaces };
-	for (const managed of desired.gone) {
-		const old = interfaces[managed.mac];
-		if (!old) continue;
-		const { table } = old;
-		interfaces[managed.mac] = {
-			name: managed.name,
-			table,
-			...(request.verb === "remove" ? { released: true } : {}),
-		};
-	}
-	if (request.verb === "remove") {
-		for (const managed of desired.gone) {
-			interfaces[managed.mac] = {
-				name: managed.name,
-				table: interfaces[managed.mac]?.table ?? managed.table,
-				released: true,
-			};
-		}
+	for (const managed of committed.gone) {
+		const table = interfaces[managed.mac]?.table ?? managed.table;
+		const released = request.verb === "remove" ? { released: true } : {};
+		interfaces[managed.mac] = { name: managed.name, table, ...released };
 	}
 	for (const spec of committed.failed) {
 		const { cache: _, ...old } = interfaces[spec.mac] ?? { name: spec.name };
@@ -64,7 +53,9 @@ export function nextState(
 		cloud?.primaryMac && cloud.instanceId
 			? { instanceId: cloud.instanceId, mac: cloud.primaryMac }
 			: state.primary;
-	const isManaging = committed.kept.length + desired.others.length > 0;
+	const isGone = (managed: Managed) => committed.gone.includes(managed);
+	const isManaging =
+		committed.kept.length > 0 || desired.recorded.some((one) => !isGone(one));
 	return prune({
 		version: 1,
 		interfaces,
@@ -129,8 +120,8 @@ function concerns(
 	const file = observed.files.find((one) => one.path === backup.path);
 	return (
 		file !== undefined &&
-		(file.content.includes(spec.name) ||
-			file.content.toLowerCase().includes(spec.mac))
+		(parseIfcfg(file.content).DEVICE === spec.name ||
+			parseIfcfg(file.content).HWADDR?.toLowerCase() === spec.mac)
 	);
 }
 

@@ -91,7 +91,9 @@ export function readConfig(
 	const result = v.safeParse(schema, value, { abortEarly: true });
 	if (!result.success) {
 		const issue = result.issues[0];
-		const place = v.getDotPath(issue) ?? "";
+		const place = (v.getDotPath(issue) ?? "")
+			.replace(/\p{Cc}/gu, "?")
+			.slice(0, 120);
 		const isUnknown =
 			issue.type === "strict_object" && issue.expected === "never";
 		throw new AgentError(
@@ -146,6 +148,15 @@ function parseInterfaces(
 		{ addresses: string[]; gateway: string; netmask?: string | undefined }
 	>,
 ): Record<string, StaticSource> {
+	const keys = Object.keys(given).map((key) =>
+		isMac(key) ? key.toLowerCase() : key,
+	);
+	const twice = keys.find((key, at) => keys.indexOf(key) !== at);
+	if (twice)
+		throw new AgentError(
+			"usage",
+			`${path}: interfaces: ${twice} is there twice`,
+		);
 	return Object.fromEntries(
 		Object.entries(given).map(([key, { addresses, gateway, netmask }]) => {
 			const source = parseStaticSource({ addresses, gateway, netmask });

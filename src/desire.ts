@@ -1,3 +1,4 @@
+import { addressHolder, chooseAddress } from "./desire/address.js";
 import {
 	defaultRoutes,
 	findPrimary,
@@ -5,15 +6,11 @@ import {
 	primaryReason,
 } from "./desire/candidate.js";
 import { configuredSource, pinnedElsewhere } from "./desire/configured.js";
-import {
-	isOurRule,
-	linkFilePaths,
-	managedBy,
-	parseIfcfg,
-} from "./desire/managed.js";
+import type { Address, Context } from "./desire/context.js";
+import { foreignFiles, heldAdvice } from "./desire/foreign-files.js";
+import { managedBy } from "./desire/managed.js";
 import { chooseTable, demotedMetric, throwPrefixes } from "./desire/routing.js";
-import { compareIps, isInside, parseCidr, subnetOf } from "./ipv4.js";
-import { bodyOf } from "./marker.js";
+import { ipOf, isInside, parseCidr, subnetOf } from "./ipv4.js";
 import type {
 	Desired,
 	InterfaceSpec,
@@ -23,27 +20,8 @@ import type {
 	Observed,
 	Request,
 	Settings,
-	Source,
-	StaticSource,
 	Verdict,
 } from "./model.js";
-
-/** Everything a decision about one link may look at. */
-interface Context {
-	observed: Observed;
-	request: Request;
-	settings: Settings;
-	recorded: Managed[];
-	primaries: Link[];
-	notes: Note[];
-	taken: number[];
-}
-
-interface Address {
-	addresses: string[];
-	gateway: string;
-	source: Source;
-}
 
 /** What should be, from what is, what was asked and what the cloud says. Pure: no outcome depends on anything else. */
 export function desire(
@@ -271,156 +249,6 @@ function specOf(link: Link, address: Address, context: Context): InterfaceSpec {
 	};
 }
 
-function chooseAddress(
-	link: Link,
-	configured: StaticSource | undefined,
-	context: Context,
-): Address | { kind: Verdict["kind"]; reason: string; exitCode: number } {
-	const { observed, request } = context;
-	const remembered = request.fromMetadata
-		? undefined
-		: observed.state.interfaces[link.mac]?.flags;
-	const flags = request.flags ?? remembered;
-	if (flags) return { ...flags, source: "flags" };
-	if (configured && !request.fromMetadata)
-		return { ...configured, source: "config" };
-
-	const { cloud } = observed;
-	if (!cloud?.listed) {
-		return {
-			kind: "pending",
-			reason: `the metadata service: ${cloud?.problem ?? "was not asked"}`,
-			exitCode: 4,
-		};
-	}
-	const answer = cloud.enis[link.mac];
-	if (!cloud.listed.includes(link.mac) || answer === undefined) {
-		const reason = `the metadata service does not list its MAC ${link.mac}`;
-		return request.targets === "all"
-			? { kind: "unmanaged", reason, exitCode: 0 }
-			: { kind: "unlisted", reason, exitCode: 4 };
-	}
-	if (answer.state !== "ok")
-		return { kind: "pending", reason: answer.reason, exitCode: 4 };
-	const { eni } = answer;
-	const found: Address = {
-		addresses: eni.addresses.map(
-			(ip, index) => `${ip}/${index === 0 ? eni.prefix : 32}`,
-		),
-		gateway: eni.gateway,
-		source: "metadata",
-	};
-	return request.prune ? found : keepRecorded(link, found, context);
-}
-
-// One answer adds; taking away needs --prune (or, in the daemon, the same answer twice).
-function keepRecorded(
-	link: Link,
-	found: Address,
-	{ recorded, notes }: Context,
-): Address | { kind: Verdict["kind"]; reason: string; exitCode: number } {
-	const own = recorded.filter(
-		(managed) => managed.mac === link.mac && managed.name === link.name,
-	);
-	const moved = own.find(
-		(managed) =>
-			managed.gateway !== found.gateway ||
-			managed.addresses[0] !== found.addresses[0],
-	);
-	if (moved) {
-		return {
-			kind: "pending",
-			reason: `the metadata service now says ${found.addresses[0]} via ${found.gateway}, configured is ${moved.addresses[0]} via ${moved.gateway}: --prune accepts the change`,
-			exitCode: 4,
-		};
-	}
-	const listed = found.addresses.map((cidr) => cidr.split("/")[0]);
-	const extra = [
-		...new Set(own.flatMap((managed) => managed.addresses)),
-	].filter((cidr) => !listed.includes(cidr.split("/")[0]));
-	for (const cidr of extra) {
-		notes.push({
-			link: link.name,
-			text: `${cidr.split("/")[0]} is no longer listed by the metadata service: kept; --prune removes it`,
-		});
-	}
-	const [first = "", ...further] = found.addresses;
-	return {
-		...found,
-		addresses: [
-			first,
-			...[...further, ...extra].sort((a, b) => compareIps(ipOf(a), ipOf(b))),
-		],
-	};
-}
-
-// Containers come first: an address that is somebody else's in this guest is not ours to configure.
-function addressHolder(
-	ip: string,
-	link: Link,
-	{ observed, recorded }: Context,
-): string | undefined {
-	const elsewhere = observed.links.find(
-		(other) =>
-			other.name !== link.name &&
-			other.addresses.some((address) => address.ip === ip),
-	);
-	if (elsewhere) return `stands on ${elsewhere.name}`;
-	const route = observed.routes.find(
-		({ dst, type, devs }) =>
-			dst === `${ip}/32` &&
-			type === "unicast" &&
-			devs.length > 0 &&
-			!devs.includes(link.name),
-	);
-	if (route) return `is routed to ${route.devs.join(", ")}`;
-	const rule = observed.rules.find(
-		(one) =>
-			(one.from === `${ip}/32` || one.to === `${ip}/32`) &&
-			!isOurRule(one, recorded),
-	);
-	if (rule)
-		return `is named by the rule with priority ${rule.priority} (\`ip rule\`), which is not ours`;
-	return undefined;
-}
-
-/** Files that claim the link and are not ours: by their name, or an ifcfg that names its device or MAC. */
-export function foreignFiles(
-	name: string,
-	mac: string,
-	observed: Pick<Observed, "files">,
-): { path: string; content: string }[] {
-	const own = linkFilePaths(name);
-	return observed.files.filter((file) => {
-		if (bodyOf(file.content) !== undefined) return false;
-		if (own.includes(file.path)) return true;
-		if (!/\/ifcfg-[^/:]*$/.test(file.path)) return false;
-		const values = parseIfcfg(file.content);
-		if (values.TYPE === "Vlan" || values.VLAN === "yes") return false;
-		return values.DEVICE === name || values.HWADDR?.toLowerCase() === mac;
-	});
-}
-
-function heldAdvice(
-	name: string,
-	files: { path: string; content: string }[],
-): string {
-	const names = files.map((file) => file.path.split("/").at(-1)).join(", ");
-	const steals = files.some((file) => {
-		const values = parseIfcfg(file.content);
-		return values.GATEWAY !== undefined && values.DEFROUTE !== "no";
-	});
-	return [
-		`${names} ${files.length > 1 ? "are" : "is"} not ours (made or edited by hand): left alone;`,
-		`\`eni-configure ${name} --force\` replaces ${files.length > 1 ? "them" : "it"} and keeps a copy`,
-		...(steals
-			? [
-					"(its GATEWAY without DEFROUTE=no takes the machine's default route at every ifup)",
-				]
-			: []),
-	].join(" ");
-}
-
 function primaryAdvice(link: Link, reason: string, observed: Observed): string {
 	const mac = observed.cloud?.primaryMac ?? observed.state.primary?.mac;
 	const isStolen =
@@ -475,10 +303,6 @@ function withoutSharedAddresses(specs: InterfaceSpec[]): {
 		),
 		refused,
 	};
-}
-
-function ipOf(cidr: string): string {
-	return cidr.split("/")[0] ?? cidr;
 }
 
 function primaryNotes(observed: Observed): Note[] {

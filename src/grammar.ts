@@ -49,6 +49,8 @@ export function routeProblem(text: string, link: string): string | undefined {
 		if (!pairs) return `${show(line)} is not words for \`ip route add\``;
 		if (!type && pairs.dev !== link)
 			return `${show(line)} lacks \`dev ${link}\``;
+		if (dst === "default" && !pairs.table)
+			return `${show(line)} lacks \`table\`: main's default route stays on the primary`;
 		return pairProblem(line, pairs, [
 			"dev",
 			"via",

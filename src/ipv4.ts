@@ -17,6 +17,11 @@ export function parseCidr(
 	return match && isIpv4(ip) && prefix <= 32 ? { ip, prefix } : undefined;
 }
 
+/** The address of a CIDR: 192.168.1.62 of 192.168.1.62/26. */
+export function ipOf(cidr: string): string {
+	return cidr.split("/")[0] ?? cidr;
+}
+
 /** The prefix length of a dotted-quad mask; undefined when its bits are not contiguous. */
 export function prefixOfMask(mask: string): number | undefined {
 	if (!isIpv4(mask)) return undefined;

@@ -1,4 +1,5 @@
 import Handlebars from "handlebars";
+import { parseIfcfg } from "./desire/managed.js";
 import { AgentError } from "./errors.js";
 import {
 	ifcfgProblem,
@@ -68,22 +69,26 @@ export function createRenderer(templates: Templates): Renderer {
 	return {
 		ifcfg: (spec) => {
 			const data = ifcfgData(spec);
-			return render("ifcfg", data, (text) =>
-				ifcfgProblem(text, {
-					DEVICE: data.name,
-					HWADDR: data.hwaddr,
-					ONBOOT: "yes",
-					BOOTPROTO: "none",
-					NM_CONTROLLED: data.nmControlled,
-					IPADDR: data.address,
-					DEFROUTE: "no",
-					...Object.fromEntries(
-						data.further.map(({ index, address }) => [
-							`IPADDR${index}`,
-							address,
-						]),
-					),
-				}),
+			return render(
+				"ifcfg",
+				data,
+				(text) =>
+					maskProblem(text, data) ??
+					ifcfgProblem(text, {
+						DEVICE: data.name,
+						HWADDR: data.hwaddr,
+						ONBOOT: "yes",
+						BOOTPROTO: "none",
+						NM_CONTROLLED: data.nmControlled,
+						IPADDR: data.address,
+						DEFROUTE: "no",
+						...Object.fromEntries(
+							data.further.map(({ index, address }) => [
+								`IPADDR${index}`,
+								address,
+							]),
+						),
+					}),
 			);
 		},
 		route: (spec) =>
@@ -122,4 +127,25 @@ function routeData(spec: InterfaceSpec) {
 		table: spec.table ?? 0,
 		sources: spec.addresses.map((cidr) => `${cidr.split("/")[0]}/32`),
 	};
+}
+
+// Without a mask of its own an address gets the classful one: 10.x gets /8. PREFIX beats NETMASK.
+function maskProblem(
+	text: string,
+	data: ReturnType<typeof ifcfgData>,
+): string | undefined {
+	const values = parseIfcfg(text);
+	const all = [
+		{ suffix: "", prefix: data.prefix },
+		...data.further.map(({ index }) => ({ suffix: String(index), prefix: 32 })),
+	];
+	const wrong = all.find(({ suffix, prefix }) => {
+		const given = values[`PREFIX${suffix}`];
+		return given === undefined
+			? values[`NETMASK${suffix}`] !== maskOfPrefix(prefix)
+			: given !== String(prefix);
+	});
+	return wrong
+		? `PREFIX${wrong.suffix}="${wrong.prefix}" is missing`
+		: undefined;
 }

@@ -1,14 +1,20 @@
+import { exitCodes, worstExitCode } from "./errors.js";
 import type {
 	Desired,
 	Finding,
 	InterfaceSpec,
 	Link,
 	Note,
+	Observed,
 	Outcome,
+	Plan,
 	Step,
 	Verdict,
 } from "./model.js";
 import { batchLine } from "./plan/ip-batch.js";
+import { sysctlSettings } from "./plan/sysctls.js";
+import { linksOf, type Prepared, type Transaction } from "./prepared.js";
+import { contradictions } from "./sysctl-conf.js";
 
 /** One NIC's part of a report. */
 export interface InterfaceReport {
@@ -171,4 +177,123 @@ export function untouched(
 						: "not named here");
 			return { name: link.name, reason };
 		});
+}
+
+const exitCodeOf: Record<Outcome, number> = {
+	unchanged: exitCodes.converged,
+	applied: exitCodes.converged,
+	planned: exitCodes.converged,
+	pending: exitCodes.metadata,
+	refused: exitCodes.refused,
+	"rolled-back": exitCodes.rolledBack,
+	"rollback-failed": exitCodes.rollbackFailed,
+};
+
+/** The report of a run that found nothing to do, or may not do it now. */
+export function reportUnchanged(prepared: Prepared): Report {
+	return reportOf(prepared, () => "unchanged", {});
+}
+
+/** The report of a run that only shows its plan. */
+export function reportPlan(prepared: Prepared): Report {
+	const { plan } = prepared;
+	const isAbout = linksOf(prepared).length > 0;
+	return reportOf(
+		prepared,
+		(name) => (isChanged(plan, name) ? "planned" : "unchanged"),
+		{ steps: isAbout ? plan.steps.map((step) => ({ step, ms: 0 })) : [] },
+	);
+}
+
+/** The report of a run that changed something, or tried to. */
+export function reportTransaction(
+	prepared: Prepared,
+	{ rolledBack, isRollbackFailed, findings, error }: Transaction,
+	steps: Report["steps"],
+): Report {
+	const outcomeOf = (name: string): Outcome => {
+		if (rolledBack.includes(name)) {
+			return isRollbackFailed ? "rollback-failed" : "rolled-back";
+		}
+		return isChanged(prepared.plan, name) ? "applied" : "unchanged";
+	};
+	return reportOf(prepared, outcomeOf, { steps, findings, error });
+}
+
+// What all links share counts for each of them that the run is about.
+function isChanged({ steps }: Plan, name: string): boolean {
+	return steps.some(({ link }) => link === name || link === undefined);
+}
+
+function reportOf(
+	{ observed, desired }: Prepared,
+	outcomeOf: (name: string) => Outcome,
+	result: {
+		steps?: Report["steps"];
+		findings?: Finding[];
+		error?: string | undefined;
+	},
+): Report {
+	const specs = desired.interfaces.map((spec) => {
+		const outcome = outcomeOf(spec.name);
+		return reportSpec(spec, outcome, exitCodeOf[outcome]);
+	});
+	const removed = desired.gone
+		.filter((managed) => !specs.some((spec) => spec.name === managed.name))
+		.map((managed) => {
+			const outcome = outcomeOf(managed.name);
+			return {
+				...reportSpec(
+					{ ...managed, nmControlled: true, source: "metadata" },
+					outcome,
+					exitCodeOf[outcome],
+				),
+				source: undefined,
+			};
+		});
+	const verdicts = desired.verdicts
+		.filter(
+			(verdict) =>
+				![...specs, ...removed].some((one) => one.name === verdict.link),
+		)
+		.map((verdict) => reportVerdict(verdict, observed.links));
+	const interfaces = [...specs, ...unique(removed), ...verdicts];
+	return {
+		outcome: worstOutcome(interfaces.map((one) => one.outcome)),
+		exitCode: worstExitCode(interfaces.map((one) => one.exitCode)),
+		recovered: false,
+		interfaces,
+		steps: result.steps ?? [],
+		findings: [
+			...(result.findings ?? []),
+			...persistentContradictions(observed, desired),
+		],
+		notes: desired.notes,
+		timings: {},
+		error: result.error,
+	};
+}
+
+// A later line or file that says otherwise is the user's: named, not fought.
+function persistentContradictions(
+	observed: Observed,
+	desired: Desired,
+): Finding[] {
+	if (desired.interfaces.length + desired.others.length === 0) return [];
+	return contradictions(
+		observed.sysctlConf?.content,
+		observed.laterSysctlFiles,
+		sysctlSettings(desired),
+	).map(({ path, key, want, got }) => ({
+		link: undefined,
+		kind: "sysctl-file",
+		want: `${key} = ${want}`,
+		got: `${path} says ${got}`,
+	}));
+}
+
+function unique<T extends { name: string }>(items: T[]): T[] {
+	return items.filter(
+		(item, at) => items.findIndex((one) => one.name === item.name) === at,
+	);
 }

@@ -1,11 +1,11 @@
 import { AgentError } from "./errors.js";
-import type { HostFacts, Observed, Plan } from "./model.js";
+import type { Observed, Plan } from "./model.js";
 import type { System } from "./system.js";
 
 /** Whether systemd has a job for network.service: then it is not the time to touch links. */
 export async function isNetworkBusy(
 	system: System,
-	facts: HostFacts,
+	{ facts }: Pick<Observed, "facts">,
 ): Promise<boolean> {
 	if (!facts.systemdRunning) return false;
 	// One property a line; systemd 219 has no --value, and prints no Job line where there is none.

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { writeAtomically } from "./apply/atomic.js";
+import { removeFile, writeAtomically } from "./apply/atomic.js";
 import { messageOf } from "./errors.js";
 import { readFile } from "./files.js";
 import type { State } from "./model.js";
@@ -95,6 +95,18 @@ export function writeState(system: System, state: State): boolean {
 	if (old && !isValid(old.content)) setAside(system.fs, old.content);
 	writeAtomically(system.fs, paths.state, { content, mode: 0o644 });
 	return true;
+}
+
+/** Writes an earlier state back; a record that cannot be written is named in the log. */
+export function restoreState(system: System, state: State): void {
+	try {
+		const isNew = JSON.stringify(state) === JSON.stringify(emptyState());
+		if (isNew && readFile(system.fs, paths.state)) {
+			removeFile(system.fs, paths.state);
+		} else if (!isNew) writeState(system, state);
+	} catch (error) {
+		system.log("error", `roll back: ${messageOf(error)}`);
+	}
 }
 
 function isValid(content: string): boolean {

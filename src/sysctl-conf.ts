@@ -12,7 +12,7 @@ const newlineAdded = " (newline added)";
 const disabled = "# disabled by eni-configure: ";
 
 const block = new RegExp(
-	`^${escapeRegExp(begin)}( \\([a-z ]+\\))?\n(?:.*\n)*?${escapeRegExp(end)}(?:\n|$)`,
+	`^${escapeRegExp(begin)}( \\([a-z ]+\\))?\n(?:(?!${escapeRegExp(begin)}).*\n)*?${escapeRegExp(end)}(?:\n|$)`,
 	"m",
 );
 

@@ -1,5 +1,6 @@
 import { worstExitCode } from "../errors.js";
-import { type Prepared, reconcile } from "../reconcile.js";
+import type { Prepared } from "../prepared.js";
+import { reconcile } from "../reconcile.js";
 import { type InterfaceReport, type Report, worstOutcome } from "../report.js";
 import type { System } from "../system.js";
 import type { Options } from "./options.js";

@@ -1,8 +1,9 @@
 import { createTwoFilesPatch } from "diff";
-import { desire, foreignFiles } from "../desire.js";
+import { foreignFiles } from "../desire/foreign-files.js";
+import { desire } from "../desire.js";
 import { mark } from "../marker.js";
 import type { Step } from "../model.js";
-import type { Prepared } from "../reconcile.js";
+import type { Prepared } from "../prepared.js";
 import type { Options } from "./options.js";
 
 /** A unified diff of what a file step changes; undefined for other steps. */

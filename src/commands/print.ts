@@ -1,6 +1,6 @@
 import type { AgentError } from "../errors.js";
 import type { Finding, Step } from "../model.js";
-import type { Prepared } from "../reconcile.js";
+import type { Prepared } from "../prepared.js";
 import {
 	type InterfaceReport,
 	type Report,

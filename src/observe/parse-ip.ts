@@ -13,7 +13,7 @@ export const builtinTables: Record<string, number> = {
  * lines that describe no IPv4 or IPv6 address (3.10 prints the links in between) are passed over.
  */
 export function parseAddresses(text: string): Record<string, LinkAddress[]> {
-	const byLink: Record<string, LinkAddress[]> = {};
+	const byLink: Record<string, LinkAddress[]> = Object.create(null);
 	for (const line of text.split("\n")) {
 		const words = line.split("\\")[0]?.trim().split(/\s+/) ?? [];
 		const [index, name, family, address] = words;
@@ -175,9 +175,9 @@ function tableNumber(
 	name: string,
 	tables: Record<string, number>,
 ): number | undefined {
-	return /^\d+$/.test(name)
-		? Number(name)
-		: (tables[name] ?? builtinTables[name]);
+	if (/^\d+$/.test(name)) return Number(name);
+	const known = [tables, builtinTables].find((one) => Object.hasOwn(one, name));
+	return known?.[name];
 }
 
 // `ip` prints a /32 without its prefix, and old versions shorten 10.0.0.0/8 to 10/8.

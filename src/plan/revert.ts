@@ -7,7 +7,7 @@ import type {
 	Route,
 	Step,
 } from "../model.js";
-import { addressWords } from "./kernel-difference.js";
+import { addressWords } from "./addresses.js";
 
 /** What of a run is being undone. */
 export interface RevertScope {

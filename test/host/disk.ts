@@ -140,7 +140,8 @@ export function createDisk(): Disk {
 			if (isDirectory(path)) now.directories.set(path, entriesOf(path));
 			else now.files.set(idOf(path), read(path) as FileOnDisk);
 		});
-		const files = bytes === "lost" ? image.files : now.files;
+		const files =
+			bytes === "lost" ? image.files : new Map([...image.files, ...now.files]);
 		const directories =
 			entries === "lost" ? image.directories : now.directories;
 		for (const name of namesIn("/"))
@@ -150,11 +151,10 @@ export function createDisk(): Disk {
 			for (const [name, id] of directories.get(directory) ?? []) {
 				const path = join(directory, name);
 				if (id === undefined) restore(path);
-				// The name is there and the bytes never arrived: the empty file of many a bug report.
 				else {
-					const file = files.get(id) ??
-						now.files.get(id) ?? { ...defaults, content: "" };
-					write(path, files.has(id) ? file.content : "", file);
+					// The name is there and the bytes never arrived: the empty file of many a bug report.
+					const file = files.get(id) ?? { ...defaults, content: "" };
+					write(path, file.content, file);
 				}
 			}
 		};

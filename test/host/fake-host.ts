@@ -1,72 +1,21 @@
-import type { LogLevel, System } from "../../src/system";
-import { createClock, type FakeClock } from "./clock";
-import { type Nic, type NicOptions, nicOf } from "./cloud";
-import {
-	type Attributes,
-	createDisk,
-	type Disk,
-	type FileOnDisk,
-	type Loss,
-} from "./disk";
+import { createClock } from "./clock";
+import { type Nic, nicOf } from "./cloud";
+import { createDisk } from "./disk";
+import type { FakeHost, HostOptions } from "./fake-host-types";
 import { installGuest, templates } from "./guest-files";
 import { createGuestFs } from "./guest-fs";
-import { changeByIp } from "./ip-command";
-import { createKernel, type Kernel, type KernelLink } from "./kernel";
+import { createSystem } from "./guest-system";
+import { changeByIp } from "./ip-change";
+import { createKernel } from "./kernel";
 import { writeKernelFiles } from "./kernel-files";
-import { createMetadata, type Metadata, metadataTree } from "./metadata";
-import { applySysctls, ifdown, ifup, startNetwork } from "./network-scripts";
-import { createOperations, type Operations } from "./operations";
-import { type ProgramHost, runProgram } from "./programs";
-import { lookUpRoute } from "./route-lookup";
+import { createMetadata, metadataTree } from "./metadata";
+import { ifdown, ifup } from "./network-scripts";
+import { applySysctls, startNetwork } from "./network-service";
+import { createOperations } from "./operations";
+import type { ProgramHost } from "./programs";
 import { describeFiles, describeKernel, describeRecord } from "./snapshot";
 
-export interface HostOptions {
-	/** eth0 with 10.0.1.10/24 by default. */
-	primary?: Partial<NicOptions>;
-	/** Secondary NICs that are there after the boot, unconfigured. */
-	enis?: NicOptions[];
-	/** More files of the guest, there before it boots. */
-	files?: Record<string, string>;
-}
-
-export interface FakeHost {
-	/** The whole world of the agent. */
-	system: System;
-	/** The running kernel; tests may change it by hand. */
-	readonly kernel: Kernel;
-	disk: Disk;
-	clock: FakeClock;
-	operations: Operations;
-	metadata: Metadata;
-	/** Descriptors, the lock, network.service, missing and hanging programs. */
-	programs: ProgramHost;
-	/** Links on which nobody answers ARP. */
-	silent: Set<string>;
-	/** Other processes by pid. */
-	processes: Map<number, { command: string; open: string[] }>;
-	log: { level: LogLevel; message: string }[];
-	/** Binds an ENI: metadata lists it, and its link appears, down and unconfigured. */
-	plug(options: NicOptions): Nic;
-	/** Unbinds it: metadata no longer lists it and the link is gone. */
-	unplug(name: string): void;
-	/** Another kind of link, such as docker0. */
-	addLink(link: Partial<KernelLink> & { name: string; mac: string }): void;
-	/** One private IP more, or one less, in metadata. */
-	assign(name: string, ip: string): void;
-	release(name: string, ip: string): void;
-	/** What a person types: one `ip` line, `ifup NIC` or `ifdown NIC`; no operation of the agent. */
-	type(line: string): Promise<void>;
-	read(path: string): FileOnDisk | undefined;
-	write(path: string, content: string, attributes?: Partial<Attributes>): void;
-	/** /etc with modes and owners, and the kernel: what a run must leave as it was, or as it should be. */
-	snapshot(): string;
-	/** What the agent remembers for later runs. */
-	record(): string;
-	/** The agent's process is gone, and nothing else: its descriptors close, another one may run. */
-	endProcess(): void;
-	/** A power cut that takes what was not fsynced (an orderly reboot without), then a boot up to network.service. */
-	reboot(loss?: Loss): Promise<void>;
-}
+export type { FakeHost, HostOptions };
 
 /** A CentOS 7 guest in memory, booted: eth0 up by network.service, secondaries plugged and down. */
 export async function createFakeHost(
@@ -154,51 +103,14 @@ export async function createFakeHost(
 		operations.reset();
 	}
 
-	// After the agent's death nothing of it goes on: its promises stay open for ever.
-	function whileAlive<T>(work: () => T | Promise<T>): Promise<T> {
-		return new Promise((resolve, reject) => {
-			if (operations.isStopped()) return;
-			Promise.resolve()
-				.then(work)
-				.then(
-					(value) => !operations.isStopped() && resolve(value),
-					(error) => !operations.isStopped() && reject(error),
-				);
-		});
-	}
-
-	const system: System = {
+	const system = createSystem({
 		fs,
-		run: (argv, runOptions) =>
-			whileAlive(() => runProgram(programs, argv, runOptions)),
-		http: (url) =>
-			whileAlive(() =>
-				lookUpRoute(kernel, { to: "169.254.0.23" })
-					? metadata.get(url)
-					: { kind: "failed", reason: "ENETUNREACH", reset: false },
-			),
-		nudge: (from, to) =>
-			whileAlive(() => {
-				const route = kernel.links.some((link) =>
-					link.addresses.some(({ ip }) => ip === from),
-				)
-					? lookUpRoute(kernel, { to, from })
-					: undefined;
-				if (route?.type === "unicast" && route.dev)
-					programs.kernel.neighbours.set(
-						`${route.via ?? to} ${route.dev}`,
-						!silent.has(route.dev),
-					);
-			}),
-		clock: {
-			nowMs: clock.nowMs,
-			sleep: (ms) => whileAlive(() => clock.sleep(ms)),
-			random: clock.random,
-		},
-		log: (level, message) => log.push({ level, message }),
-		uid: () => 0,
+		programs,
+		metadata,
+		silent,
 		templates,
-	};
+		log: (level, message) => log.push({ level, message }),
+	});
 
 	installGuest(disk, nic("eth0"));
 	for (const [path, content] of Object.entries(options.files ?? {}))
@@ -219,7 +131,10 @@ export async function createFakeHost(
 		metadata,
 		programs,
 		silent,
-		processes,
+		get processes() {
+			isStale = true;
+			return processes;
+		},
 		log,
 		plug: (eni) => {
 			nics.push(nicOf(eni));

@@ -41,7 +41,7 @@ export function createGuestFs({
 	}
 	function look(path: unknown): string {
 		operations.assertAlive();
-		if (/^\/(proc|sys)\//.test(String(path))) refresh();
+		if (/^\/(proc|sys)(\/|$)/.test(String(path))) refresh();
 		return String(path);
 	}
 	const pathOf = (fd: number) => open.get(fd) ?? `descriptor ${fd}`;

@@ -1,6 +1,11 @@
 import { shortCidr } from "./ip-math";
-import type { Kernel, KernelAddress, KernelLink, KernelRule } from "./kernel";
 import { type KernelRoute, tables } from "./kernel-routes";
+import type {
+	Kernel,
+	KernelAddress,
+	KernelLink,
+	KernelRule,
+} from "./kernel-types";
 import { lookUpRoute, sourceOf } from "./route-lookup";
 
 /** Text as iproute2 3.10 prints it with -o; fixtures/iproute2 holds the real thing. */

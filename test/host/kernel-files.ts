@@ -1,5 +1,5 @@
 import type { Disk } from "./disk";
-import type { Kernel, KernelLink } from "./kernel";
+import type { Kernel, KernelLink } from "./kernel-types";
 
 /** What /proc and /sys show besides the links. */
 export interface Machine {

@@ -1,5 +1,5 @@
 import { isIn, toNumber } from "./ip-math";
-import type { KernelLink } from "./kernel";
+import type { KernelLink } from "./kernel-types";
 
 export const tables = { default: 253, main: 254, local: 255 };
 
@@ -18,7 +18,12 @@ export interface KernelRoute {
 export type RouteMode = "add" | "append" | "prepend" | "replace";
 
 /** What a deletion names; what it leaves out matches anything. */
-export type RouteMatch = Partial<KernelRoute> & { table: number; dst: string };
+export type RouteMatch = {
+	[Key in keyof KernelRoute]?: KernelRoute[Key] | undefined;
+} & {
+	table: number;
+	dst: string;
+};
 
 export interface Routes {
 	/** In the order `ip route show table all` prints them. */

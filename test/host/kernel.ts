@@ -1,65 +1,7 @@
 import { broadcastOf, networkOf } from "./ip-math";
-import { createRoutes, type Routes, tables } from "./kernel-routes";
-
-export interface KernelAddress {
-	ip: string;
-	prefix: number;
-	broadcast: string | undefined;
-	scope: "global" | "link" | "host";
-	label: string;
-	secondary: boolean;
-	/** It expires: a DHCP lease. */
-	dynamic: boolean;
-}
-
-export interface KernelLink {
-	name: string;
-	ifindex: number;
-	mac: string;
-	up: boolean;
-	mtu: number;
-	/** ARPHRD_*: 1 is Ethernet, 772 the loopback. */
-	type: number;
-	driver: string | undefined;
-	devtype: string | undefined;
-	master: string | undefined;
-	lowers: string[];
-	addresses: KernelAddress[];
-}
-
-export interface KernelRule {
-	priority: number;
-	from: string;
-	to: string | undefined;
-	iif: string | undefined;
-	table: number;
-}
-
-export interface Kernel {
-	links: KernelLink[];
-	rules: KernelRule[];
-	routes: Routes;
-	/** Values below /proc/sys/net/ipv4, such as `conf/eth1/rp_filter`. */
-	sysctls: Map<string, string>;
-	/** `10.0.1.1 eth0`, with whether it answered. */
-	neighbours: Map<string, boolean>;
-	link(name: string): KernelLink | undefined;
-	plug(link: Partial<KernelLink> & { name: string; mac: string }): KernelLink;
-	unplug(name: string): void;
-	setLink(link: KernelLink, up: boolean): void;
-	/** These return what the kernel answers when it refuses, such as `File exists`. */
-	addAddress(
-		link: KernelLink,
-		address: Omit<KernelAddress, "secondary">,
-	): string | undefined;
-	deleteAddress(
-		link: KernelLink,
-		ip: string,
-		prefix: number,
-	): string | undefined;
-	addRule(rule: KernelRule): string | undefined;
-	deleteRule(rule: Partial<KernelRule>): string | undefined;
-}
+import { createConnections } from "./kernel-addresses";
+import { createRoutes, tables } from "./kernel-routes";
+import type { Kernel, KernelLink, KernelRule } from "./kernel-types";
 
 const scopeOrder = { global: 0, link: 253, host: 254 };
 const linkSysctls = {
@@ -113,83 +55,7 @@ export function createKernel(): Kernel {
 			if (key.endsWith(` ${name}`)) neighbours.delete(key);
 	}
 
-	// fib_add_ifaddr: no routes while the link is down, a /32 or a secondary connects to nothing.
-	function connect(
-		link: KernelLink,
-		{ ip, prefix, broadcast, secondary, scope }: KernelAddress,
-	): void {
-		if (!link.up) return;
-		const kernel = {
-			dev: link.name,
-			proto: "kernel",
-			src: ip,
-			metric: 0,
-			via: undefined,
-		} as const;
-		routes.insertOwn({
-			...kernel,
-			table: tables.local,
-			type: "local",
-			dst: `${ip}/32`,
-			scope: "host",
-		});
-		if (broadcast && broadcast !== ip)
-			routes.insertOwn({
-				...kernel,
-				table: tables.local,
-				type: "broadcast",
-				dst: `${broadcast}/32`,
-				scope: "link",
-			});
-		if (!secondary && prefix < 32) {
-			const own = scope === "host" ? "local" : "unicast";
-			const table = scope === "host" ? tables.local : tables.main;
-			routes.insertOwn({
-				...kernel,
-				table,
-				type: own,
-				dst: networkOf(ip, prefix),
-				scope: scope === "host" ? "host" : "link",
-			});
-		}
-	}
-
-	function disconnect(
-		link: KernelLink,
-		{ ip, prefix, broadcast, secondary }: KernelAddress,
-	): void {
-		if (!secondary && prefix < 32)
-			routes.removeConnected(link.name, networkOf(ip, prefix), ip);
-		if (broadcast) routes.removeLocal(link.name, broadcast, "broadcast");
-		if (link.addresses.some((other) => other.ip === ip)) return;
-		routes.removeLocal(link.name, ip, "local");
-		// A route whose preferred source is gone goes with it, in every table.
-		if (!links.some((one) => one.addresses.some((other) => other.ip === ip)))
-			routes.removeBySource(ip);
-	}
-
-	function remove(link: KernelLink, address: KernelAddress): void {
-		link.addresses.splice(link.addresses.indexOf(address), 1);
-		const subnet = networkOf(address.ip, address.prefix);
-		const followers = address.secondary
-			? []
-			: link.addresses.filter(
-					(one) => one.secondary && networkOf(one.ip, one.prefix) === subnet,
-				);
-		const promotes = ["all", link.name].some(
-			(name) => sysctls.get(`conf/${name}/promote_secondaries`) === "1",
-		);
-		disconnect(link, address);
-		for (const [at, follower] of followers.entries()) {
-			if (!promotes) remove(link, follower);
-			else if (at === 0) {
-				follower.secondary = false;
-				connect(link, follower);
-			}
-		}
-		// inet_del_ifa: without its last address a link forgets every route.
-		if (link.addresses.length === 0) routes.removeByLink(link.name, "all");
-	}
+	const { connect, remove } = createConnections(links, routes, sysctls);
 
 	return {
 		links,

@@ -58,6 +58,8 @@ function answer(tree: Tree, path: string): HttpResult {
 	if (typeof node === "function") return node();
 	if (node === undefined) return respond(404, "<h1>404 Not Found</h1>");
 	if (typeof node === "string") return respond(200, node);
+	// The name "" overrides the listing of a directory.
+	if (typeof node[""] === "string") return respond(200, node[""]);
 	return respond(
 		200,
 		Object.entries(node)

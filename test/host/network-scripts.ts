@@ -1,9 +1,10 @@
 import type { RunResult } from "../../src/system";
 import type { FakeClock } from "./clock";
 import type { Disk } from "./disk";
-import { changeByIp } from "./ip-command";
-import { broadcastOf, isIn, networkOf, prefixOf } from "./ip-math";
-import type { Kernel } from "./kernel";
+import { addressesOf, directory, findConfig, numberedRoutes } from "./ifcfg";
+import { changeByIp } from "./ip-change";
+import { broadcastOf, isIn, networkOf } from "./ip-math";
+import type { Kernel } from "./kernel-types";
 import type { Operations } from "./operations";
 import { linesOf, source } from "./shell-file";
 
@@ -15,8 +16,6 @@ export interface ScriptHost {
 	clock: FakeClock;
 }
 
-const directory = "/etc/sysconfig/network-scripts";
-const ignored = /(~|\.bak|\.orig|\.rpmnew|\.rpmorig|\.rpmsave)$/;
 const ok: RunResult = { exitCode: 0, stdout: "", stderr: "" };
 // Measured with CentOS 7.2's scripts: one address; each unsuppressed duplicate-address probe.
 const ifupMs = 140;
@@ -151,125 +150,6 @@ export async function ifdown(
 	return ok;
 }
 
-/** /etc/init.d/network start. */
-export async function startNetwork(host: ScriptHost): Promise<boolean> {
-	applySysctls(host);
-	await ifup(host, "lo");
-	let isGood = true;
-	for (const name of interfaces(host))
-		isGood = (await ifup(host, name, true)).exitCode === 0 && isGood;
-	applySysctls(host);
-	return isGood;
-}
-
-/** /etc/init.d/network stop: forwarding goes with it. */
-export async function stopNetwork(host: ScriptHost): Promise<void> {
-	for (const name of interfaces(host)) await ifdown(host, name);
-	host.kernel.sysctls.set("ip_forward", "0");
-}
-
-/** What `sysctl -p` would set; keys of links that are not there are passed over. `only` is a link's name. */
-export function applySysctls(
-	{ kernel, disk }: ScriptHost,
-	only?: string,
-): void {
-	for (const line of linesOf(disk.read("/etc/sysctl.conf")?.content ?? "")) {
-		const match = /^\s*-?\s*net[./]ipv4[./](\S+?)\s*=\s*(\S+)\s*$/.exec(line);
-		const key = match?.[1]?.includes("/")
-			? match[1]
-			: match?.[1]?.replaceAll(".", "/");
-		if (!key || !kernel.sysctls.has(key)) continue;
-		if (only === undefined || key.split("/")[1] === only)
-			kernel.sysctls.set(key, match?.[2] ?? "");
-	}
-}
-
 function ip({ kernel, operations }: ScriptHost, line: string): boolean {
 	return changeByIp(kernel, operations, line.split(" ")) !== undefined;
-}
-
-function configs({ disk }: ScriptHost): { name: string; text: string }[] {
-	return disk
-		.list(directory)
-		.map((path) => ({
-			name: path.slice(directory.length + 1),
-			text: disk.read(path)?.content ?? "",
-		}))
-		.filter(({ name }) => name.startsWith("ifcfg-"));
-}
-
-function interfaces(host: ScriptHost): string[] {
-	return configs(host)
-		.map(({ name }) => name)
-		.filter(
-			(name) =>
-				name !== "ifcfg-lo" &&
-				!name.includes(":") &&
-				!name.endsWith("-range") &&
-				!ignored.test(name),
-		)
-		.map((name) => name.slice("ifcfg-".length));
-}
-
-// By file name, by the link's MAC, by DEVICE; the greps know bare and double-quoted values only.
-function findConfig(
-	host: ScriptHost,
-	name: string,
-): { name: string; text: string } | undefined {
-	const files = configs(host);
-	const grep = (key: string, value: string, flags: string) =>
-		files.find(
-			(file) =>
-				!ignored.test(file.name) &&
-				new RegExp(`^\\s*${key}="?${value}"?([\\s#]|$)`, `m${flags}`).test(
-					file.text,
-				),
-		);
-	const mac = host.kernel.link(name)?.mac;
-	return (
-		files.find((file) => file.name === `ifcfg-${name}`) ??
-		(mac ? grep("HWADDR", mac, "i") : undefined) ??
-		grep("DEVICE", name, "")
-	);
-}
-
-// IPADDR, IPADDR0, IPADDR1 and so on; the first gap at 2 or later ends the list.
-function addressesOf(
-	values: Record<string, string>,
-): { address: string; prefix: number; isProbed: boolean }[] {
-	const found = [];
-	for (const [at, suffix] of ["", ...Array(256).keys()].entries()) {
-		const address = values[`IPADDR${suffix}`];
-		if (address) {
-			const netmask = values[`NETMASK${suffix}`];
-			const prefix =
-				values[`PREFIX${suffix}`] ??
-				(netmask ? prefixOf(netmask) : classful(address));
-			found.push({
-				address,
-				prefix: Number(prefix),
-				isProbed: values[`ARPCHECK${suffix}`] !== "no",
-			});
-		} else if (at > 2) break;
-	}
-	return found;
-}
-
-function classful(address: string): number {
-	const first = Number(address.split(".")[0]);
-	return first < 128 ? 8 : first < 192 ? 16 : 24;
-}
-
-function numberedRoutes(
-	values: Record<string, string>,
-	device: string,
-): string[] {
-	const lines: string[] = [];
-	for (let at = 0; values[`ADDRESS${at}`]; at += 1) {
-		const gateway = values[`GATEWAY${at}`];
-		lines.push(
-			`${values[`ADDRESS${at}`]}/${prefixOf(values[`NETMASK${at}`] ?? "255.255.255.255")}${gateway ? ` via ${gateway}` : ""} dev ${device}`,
-		);
-	}
-	return lines;
 }

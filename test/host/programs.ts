@@ -1,12 +1,7 @@
 import type { RunOptions, RunResult } from "../../src/system";
 import { runIp } from "./ip-command";
-import {
-	ifdown,
-	ifup,
-	type ScriptHost,
-	startNetwork,
-	stopNetwork,
-} from "./network-scripts";
+import { ifdown, ifup, type ScriptHost } from "./network-scripts";
+import { startNetwork, stopNetwork } from "./network-service";
 
 /** What programs see and keep between calls. */
 export interface ProgramHost extends ScriptHost {

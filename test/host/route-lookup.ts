@@ -1,6 +1,6 @@
 import { isIn } from "./ip-math";
-import type { Kernel } from "./kernel";
 import type { KernelRoute } from "./kernel-routes";
+import type { Kernel } from "./kernel-types";
 
 /** Where a packet of this host leaves: by the rules in order, then the longest prefix of the table. */
 export function lookUpRoute(

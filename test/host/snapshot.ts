@@ -1,7 +1,7 @@
 import type { Disk } from "./disk";
 import { showAddresses, showRoutes, showRules } from "./ip-show";
-import type { Kernel } from "./kernel";
 import { tables } from "./kernel-routes";
+import type { Kernel } from "./kernel-types";
 
 /** Every file below a directory with its mode, owner and bytes. */
 export function describeFiles(disk: Disk, directory: string): string {

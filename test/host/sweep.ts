@@ -45,7 +45,10 @@ export async function sweepFailures(
 		for (const part of ["snapshot", "record"] as const) {
 			const now = host[part]();
 			// What a mended run adds later stands later in the kernel's lists.
-			const isAsExpected = exitCode === 0 ? inOrder(now) === inOrder(expected[part]) : now === expected[part];
+			const isAsExpected =
+				exitCode === 0
+					? inOrder(now) === inOrder(expected[part])
+					: now === expected[part];
 			if (!isAsExpected)
 				problems.push(
 					`${what}: the ${part} differs from the one ${exitCode === 0 ? "wanted" : "before"}:\n${lineDifference(expected[part], now)}`,

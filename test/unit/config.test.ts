@@ -127,7 +127,7 @@ describe("the config file", () => {
 		);
 	});
 
-	test("one address for two NICs, or one MAC in two spellings, is refused", () => {
+	test("one MAC in two spellings is refused: which entry counts cannot be known", () => {
 		const entry = "{addresses: [192.168.1.62/26], gateway: 192.168.1.1}";
 		expect(
 			errorOf(() =>
@@ -138,7 +138,7 @@ describe("the config file", () => {
 		).toBe("usage");
 	});
 
-	test("hostile text in any value is refused, or comes out as what it is without ever being a name or an address", () => {
+	test("hostile text in any value is refused in one line", () => {
 		for (const text of hostile) {
 			const quoted = JSON.stringify(text);
 			for (const line of [

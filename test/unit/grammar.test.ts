@@ -94,10 +94,13 @@ describe("a route file", () => {
 		["192.168.1.0/26 table 1001\n", /lacks `dev eth1`/],
 		["10.0.0.0/33 dev eth1\n", /does not begin with a prefix/],
 		["ADDRESS0=10.0.0.0\n", /line 1/],
-		["default via $(id) dev eth1\n", /`via \$\(id\)` is not understood/],
+		[
+			"default via $(id) dev eth1 table 1001\n",
+			/`via \$\(id\)` is not understood/,
+		],
 		["default via 1.2.3.4 dev eth1;id\n", /line 1/],
 		[
-			"default via 1.2.3.4 dev eth1 garbage 1\n",
+			"default via 1.2.3.4 dev eth1 table 1001 garbage 1\n",
 			/`garbage 1` is not understood/,
 		],
 		[

@@ -4,7 +4,7 @@ import fc from "fast-check";
 export const hostile: string[] = [
 	"$(touch x)",
 	"`touch x`",
-	"${IFS}",
+	`\${IFS}`,
 	"1.2.3.4;reboot",
 	"1.2.3.4 && reboot",
 	"1.2.3.4|reboot",

@@ -31,12 +31,15 @@ export function applySteps(guest: Guest, steps: Step[]): Guest {
 
 export function cloneGuest({ kernel, files }: Guest): Guest {
 	return {
-		kernel: structuredClone(kernel),
+		kernel: JSON.parse(JSON.stringify(kernel)) as KernelState,
 		files: new Map([...files].map(([path, file]) => [path, { ...file }])),
 	};
 }
 
-/** The guest as sorted text, to compare two of them; routes of one prefix keep their order. */
+/**
+ * The guest as sorted text, to compare two of them. Of several routes to one prefix the first is
+ * used, so which one that is counts; the others follow in any order.
+ */
 export function describeGuest({ kernel, files }: Guest): string[] {
 	return [
 		...kernel.links.map(
@@ -54,9 +57,10 @@ export function describeGuest({ kernel, files }: Guest): string[] {
 		),
 		...[...groupBy(kernel.routes, (route) => `${route.table} ${route.dst}`)]
 			.sort(([a], [b]) => (a < b ? -1 : 1))
-			.flatMap(([, routes]) =>
-				routes.map((route) => `route ${route.words.join(" ")}`),
-			),
+			.flatMap(([, [first, ...rest]]) => [
+				`route ${first?.words.join(" ")}`,
+				...rest.map((route) => `then ${route.words.join(" ")}`).sort(),
+			]),
 		...Object.entries(kernel.sysctls)
 			.sort()
 			.map(([key, value]) => `sysctl ${key} ${value}`),

@@ -277,7 +277,7 @@ describe("one body", () => {
 		expect(parseIpListing("192.168.1.62/\nnot available")).toBeUndefined();
 		expect(parseIpListing("")).toBeUndefined();
 		expect(
-			parseListing("52:54:00:BF:B3:51/\n52:54:00:bf:b3:51", isMac),
+			parseListing("52:54:00:BF:B3:51\n52:54:00:bf:b3:51/", isMac),
 		).toHaveLength(1);
 	});
 

@@ -1,0 +1,101 @@
+import { messageOf } from "../errors.js";
+import type { InterfaceSpec, Step } from "../model.js";
+import { observeKernel } from "../observe/kernel.js";
+import { observeFile } from "../observe/link-files.js";
+import { revertKernel, revertSteps } from "../plan/revert.js";
+import { sysctlSettings } from "../plan/sysctls.js";
+import { touchedBy } from "../plan.js";
+import type { Run } from "../run.js";
+import { editSysctlConf } from "../sysctl-conf.js";
+import type { System } from "../system.js";
+import { type Execution, execute } from "./execute.js";
+
+const attempts = 3;
+
+/**
+ * Undoes a run for some links, or for all: files to what they were, then the kernel. True when a
+ * last look finds both as before. Never throws: a roll back that fails is an outcome of its own.
+ */
+export async function rollBack(
+	run: Run,
+	links: string[] | "all",
+): Promise<boolean> {
+	const { system, observed, desired, execution } = run;
+	const done = execution.done.map(({ step }) => step);
+	const scope = { links, touched: touchedBy(done) };
+	const backwards: Execution = { ...execution, force: true, done: [] };
+	const left = async () =>
+		revertKernel(observed, await observeKernel(system), desired, scope);
+	for (const step of revertSteps(done, scope)) {
+		// A file that cannot be put back must not keep the NIC from its addresses.
+		try {
+			if (!isInPlace(system, step)) await execute([step], backwards);
+		} catch (error) {
+			system.log("error", `roll back: ${messageOf(error)}`);
+		}
+	}
+	try {
+		if (links !== "all") {
+			const survivors = desired.interfaces.filter(
+				(spec) => !links.includes(spec.name),
+			);
+			await execute(sysctlConfFor(run, survivors), backwards);
+		}
+		let steps = await left();
+		for (
+			let attempt = 0;
+			attempt < attempts && steps.length > 0;
+			attempt += 1
+		) {
+			await execute(steps, backwards);
+			steps = await left();
+		}
+		return steps.length === 0 && areFilesBack(run, links);
+	} catch (error) {
+		system.log("error", `roll back: ${messageOf(error)}`);
+		return false;
+	}
+}
+
+// A step that failed before it changed anything leaves nothing to undo, and a read-only /etc no way to.
+function isInPlace(system: System, step: Step): boolean {
+	if (step.kind !== "write" && step.kind !== "remove") return false;
+	const [file] = observeFile(system.fs, step.path);
+	if (step.kind === "remove" || !file) return step.kind === "remove" && !file;
+	const owner = step.owner ?? file;
+	return (
+		file.content === step.content &&
+		file.mode === step.mode &&
+		file.uid === owner.uid &&
+		file.gid === owner.gid
+	);
+}
+
+function areFilesBack({ system, execution }: Run, links: string[] | "all") {
+	return execution.done.every(({ step }) => {
+		if (step.kind !== "write" && step.kind !== "remove") return true;
+		const isConcerned =
+			links === "all" || (step.link !== undefined && links.includes(step.link));
+		const [file] = observeFile(system.fs, step.path);
+		return !isConcerned || file?.content === step.before?.content;
+	});
+}
+
+// /etc/sysctl.conf is shared: with some links rolled back it keeps the lines of the others.
+function sysctlConfFor(
+	{ observed, desired, means, execution }: Run,
+	survivors: InterfaceSpec[],
+): Step[] {
+	const written = execution.done
+		.map(({ step }) => step)
+		.find((step) => step.kind === "write" && step.link === undefined);
+	if (written?.kind !== "write") return [];
+	const settings = sysctlSettings({ ...desired, interfaces: survivors });
+	const content = editSysctlConf(
+		observed.sysctlConf?.content,
+		settings,
+		settings.length > 0 ? means.renderer.sysctl(settings) : "",
+	);
+	// Survivors are managed, so there is always a block to write.
+	return content === undefined ? [] : [{ ...written, content }];
+}

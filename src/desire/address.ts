@@ -1,0 +1,119 @@
+import { compareIps, ipOf } from "../ipv4.js";
+import type { Link, StaticSource, Verdict } from "../model.js";
+import type { Address, Context } from "./context.js";
+import { isOurRule } from "./managed.js";
+
+/** The addresses of a link by flags, config or metadata, in this order; or why there are none. */
+export function chooseAddress(
+	link: Link,
+	configured: StaticSource | undefined,
+	context: Context,
+): Address | { kind: Verdict["kind"]; reason: string; exitCode: number } {
+	const { observed, request } = context;
+	const remembered = request.fromMetadata
+		? undefined
+		: observed.state.interfaces[link.mac]?.flags;
+	const flags = request.flags ?? remembered;
+	if (flags) return { ...flags, source: "flags" };
+	if (configured && !request.fromMetadata)
+		return { ...configured, source: "config" };
+
+	const { cloud } = observed;
+	if (!cloud?.listed) {
+		return {
+			kind: "pending",
+			reason: `the metadata service: ${cloud?.problem ?? "was not asked"}`,
+			exitCode: 4,
+		};
+	}
+	const answer = cloud.enis[link.mac];
+	if (!cloud.listed.includes(link.mac) || answer === undefined) {
+		const reason = `the metadata service does not list its MAC ${link.mac}`;
+		return request.targets === "all"
+			? { kind: "unmanaged", reason, exitCode: 0 }
+			: { kind: "unlisted", reason, exitCode: 4 };
+	}
+	if (answer.state !== "ok")
+		return { kind: "pending", reason: answer.reason, exitCode: 4 };
+	const { eni } = answer;
+	const found: Address = {
+		addresses: eni.addresses.map(
+			(ip, index) => `${ip}/${index === 0 ? eni.prefix : 32}`,
+		),
+		gateway: eni.gateway,
+		source: "metadata",
+	};
+	return request.prune ? found : keepRecorded(link, found, context);
+}
+
+// One answer adds; taking away needs --prune (or, in the daemon, the same answer twice).
+function keepRecorded(
+	link: Link,
+	found: Address,
+	{ recorded, notes }: Context,
+): Address | { kind: Verdict["kind"]; reason: string; exitCode: number } {
+	const own = recorded.filter(
+		(managed) => managed.mac === link.mac && managed.name === link.name,
+	);
+	const moved = own.find(
+		(managed) =>
+			managed.gateway !== found.gateway ||
+			managed.addresses[0] !== found.addresses[0],
+	);
+	if (moved) {
+		return {
+			kind: "pending",
+			reason: `the metadata service now says ${found.addresses[0]} via ${found.gateway}, configured is ${moved.addresses[0]} via ${moved.gateway}: --prune accepts the change`,
+			exitCode: 4,
+		};
+	}
+	const listed = found.addresses.map((cidr) => cidr.split("/")[0]);
+	const extra = [
+		...new Set(own.flatMap((managed) => managed.addresses)),
+	].filter((cidr) => !listed.includes(cidr.split("/")[0]));
+	for (const cidr of extra) {
+		notes.push({
+			link: link.name,
+			text: `${cidr.split("/")[0]} is no longer listed by the metadata service: kept; --prune removes it`,
+		});
+	}
+	const [first = "", ...further] = found.addresses;
+	return {
+		...found,
+		addresses: [
+			first,
+			...[...further, ...extra].sort((a, b) => compareIps(ipOf(a), ipOf(b))),
+		],
+	};
+}
+
+/** Who else in this guest has an address; undefined when it is free for the ENI. */
+// Containers come first: an address that is somebody else's in this guest is not ours to configure.
+export function addressHolder(
+	ip: string,
+	link: Link,
+	{ observed, recorded }: Context,
+): string | undefined {
+	const elsewhere = observed.links.find(
+		(other) =>
+			other.name !== link.name &&
+			other.addresses.some((address) => address.ip === ip),
+	);
+	if (elsewhere) return `stands on ${elsewhere.name}`;
+	const route = observed.routes.find(
+		({ dst, type, devs }) =>
+			dst === `${ip}/32` &&
+			type === "unicast" &&
+			devs.length > 0 &&
+			!devs.includes(link.name),
+	);
+	if (route) return `is routed to ${route.devs.join(", ")}`;
+	const rule = observed.rules.find(
+		(one) =>
+			(one.from === `${ip}/32` || one.to === `${ip}/32`) &&
+			!isOurRule(one, recorded),
+	);
+	if (rule)
+		return `is named by the rule with priority ${rule.priority} (\`ip rule\`), which is not ours`;
+	return undefined;
+}

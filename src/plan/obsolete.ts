@@ -1,0 +1,98 @@
+import { isRuleFor, ruleSource } from "../desire/managed.js";
+import type { KernelState, Step } from "../model.js";
+import { hasAddress } from "./addresses.js";
+import type { KernelWant } from "./kernel-difference.js";
+import { isConnected, isSameRoute, tableRoutes } from "./table-routes.js";
+
+/** Steps that take away what the record implies and nothing wants any more. */
+// Rules and addresses go before the routes they use; what the record does not imply stays.
+export function obsoleteSteps(
+	{ interfaces, recorded, gone, spared }: KernelWant,
+	now: KernelState,
+): Step[] {
+	const concerned = recorded.filter(
+		(managed) =>
+			gone.includes(managed) ||
+			interfaces.some((spec) => spec.mac === managed.mac),
+	);
+	const steps: Step[] = [];
+	const seen = new Set<string>();
+	const push = (step: Step & { words: string[] }) => {
+		const key = `${step.kind} ${step.link} ${step.words.join(" ")}`;
+		if (step.kind === "rule" || !seen.has(key)) steps.push(step);
+		seen.add(key);
+	};
+	const isWantedRule = (source: string, table: number) =>
+		interfaces.some(
+			(spec) =>
+				spec.table === table && spec.addresses.map(ruleSource).includes(source),
+		);
+	const rulesSeen = new Set<number>();
+	for (const { name, table, addresses } of concerned) {
+		if (table === undefined) continue;
+		for (const [index, rule] of now.rules.entries()) {
+			const source = addresses
+				.map(ruleSource)
+				.find((one) => isRuleFor(rule, one, table));
+			if (
+				source === undefined ||
+				isWantedRule(source, table) ||
+				rulesSeen.has(index)
+			)
+				continue;
+			rulesSeen.add(index);
+			push({ kind: "rule", link: name, op: "del", words: rule.words });
+		}
+	}
+	for (const managed of concerned) {
+		const link = now.links.find((one) => one.name === managed.name);
+		const spec = interfaces.find((one) => one.name === managed.name);
+		for (const cidr of managed.addresses) {
+			const isKept =
+				spec?.addresses.includes(cidr) || spared[managed.name]?.includes(cidr);
+			if (link && hasAddress(link, cidr) && !isKept) {
+				push({ kind: "addr", link: managed.name, op: "del", words: [cidr] });
+			}
+		}
+		const wanted = interfaces.flatMap(tableRoutes);
+		for (const words of tableRoutes(managed)) {
+			// `replace` has already taken the place of a route with the same prefix.
+			const isReplaced = wanted.some(
+				(other) => prefixAndTable(other) === prefixAndTable(words),
+			);
+			if (
+				!isReplaced &&
+				now.routes.some((route) => isSameRoute(route, words))
+			) {
+				push({ kind: "route", link: managed.name, op: "del", words });
+			}
+		}
+		// An address that stays keeps its subnet route: back to the metric the kernel gave it.
+		const { demoteMetric } = managed;
+		const kept = spared[managed.name] ?? [];
+		const demoted = now.routes.find(
+			(route) =>
+				isConnected(route, managed) &&
+				route.metric === demoteMetric &&
+				kept.some((cidr) => cidr.split("/")[0] === route.src),
+		);
+		if (demoteMetric !== undefined && gone.includes(managed) && demoted) {
+			const words = demoted.words.filter(
+				(word, at) => word !== "metric" && demoted.words[at - 1] !== "metric",
+			);
+			push({ kind: "route", link: managed.name, op: "append", words });
+			push({
+				kind: "route",
+				link: managed.name,
+				op: "del",
+				words: demoted.words,
+			});
+		}
+	}
+	return steps;
+}
+
+function prefixAndTable(words: string[]): string {
+	const dst = words[0] === "throw" ? words[1] : words[0];
+	return `${dst} ${words.at(-1)}`;
+}

@@ -1,0 +1,43 @@
+import type { Managed, Route } from "../model.js";
+
+/** What `ip route` calls the routes of a spec's table: the subnet, the default, the throws. */
+export function tableRoutes(
+	spec: Pick<Managed, "name" | "subnet" | "gateway" | "table" | "throws">,
+): string[][] {
+	if (spec.table === undefined) return [];
+	const table = ["table", String(spec.table)];
+	return [
+		[spec.subnet, "dev", spec.name, ...table],
+		["default", "via", spec.gateway, "dev", spec.name, ...table],
+		...spec.throws.map((prefix) => ["throw", prefix, ...table]),
+	];
+}
+
+/** Whether an observed route is the one that words would make. */
+export function isSameRoute(route: Route, words: string[]): boolean {
+	const value = (key: string) =>
+		words.includes(key) ? words[words.indexOf(key) + 1] : undefined;
+	const type = words[0] === "throw" ? "throw" : "unicast";
+	const dst = words[type === "throw" ? 1 : 0];
+	return (
+		route.table === Number(value("table") ?? 254) &&
+		route.type === type &&
+		route.dst === (dst === "default" ? "0.0.0.0/0" : dst) &&
+		route.via === value("via") &&
+		route.devs.join() === (value("dev") ?? "") &&
+		route.metric === Number(value("metric") ?? 0)
+	);
+}
+
+/** Whether a route is the one the kernel made in main for the subnet of a link's address. */
+export function isConnected(
+	route: Route,
+	spec: Pick<Managed, "name" | "subnet">,
+): boolean {
+	return (
+		route.table === 254 &&
+		route.dst === spec.subnet &&
+		route.via === undefined &&
+		route.devs.join() === spec.name
+	);
+}

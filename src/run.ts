@@ -1,0 +1,12 @@
+import type { Execution } from "./apply/execute.js";
+import type { Health } from "./model.js";
+import type { Prepared } from "./prepared.js";
+import type { System } from "./system.js";
+
+/** A plan on its way: what it started from and what has been done of it. */
+export interface Run extends Prepared {
+	system: System;
+	execution: Execution;
+	/** What worked on the primary before; undefined where it is not looked at. */
+	health: Health | undefined;
+}

@@ -1,0 +1,76 @@
+import type { FileSystem, System } from "../../src/system";
+import type { Metadata } from "./metadata";
+import { type ProgramHost, runProgram } from "./programs";
+import { lookUpRoute } from "./route-lookup";
+
+/** What the agent's world is made of. */
+export interface Parts {
+	fs: FileSystem;
+	programs: ProgramHost;
+	metadata: Metadata;
+	/** Links on which nobody answers ARP. */
+	silent: Set<string>;
+	templates: string;
+	log: System["log"];
+}
+
+/** The agent's System over a fake host. */
+export function createSystem({
+	fs,
+	programs,
+	metadata,
+	silent,
+	templates,
+	log,
+}: Parts): System {
+	const { operations, clock } = programs;
+
+	// After the agent's death nothing of it goes on: its promises stay open for ever.
+	function whileAlive<T>(work: () => T | Promise<T>): Promise<T> {
+		return new Promise((resolve, reject) => {
+			if (operations.isStopped()) return;
+			Promise.resolve()
+				.then(work)
+				.then(
+					(value) => !operations.isStopped() && resolve(value),
+					(error) => !operations.isStopped() && reject(error),
+				);
+		});
+	}
+
+	// A datagram makes the kernel ask for the next hop on the link that the packet leaves by.
+	function nudge(from: string, to: string): void {
+		const { kernel } = programs;
+		if (
+			!kernel.links.some((link) => link.addresses.some(({ ip }) => ip === from))
+		)
+			return;
+		const route = lookUpRoute(kernel, { to, from });
+		if (route?.type === "unicast" && route.dev)
+			kernel.neighbours.set(
+				`${route.via ?? to} ${route.dev}`,
+				!silent.has(route.dev),
+			);
+	}
+
+	return {
+		fs,
+		run: (argv, options) =>
+			whileAlive(() => runProgram(programs, argv, options)),
+		http: (url) =>
+			whileAlive(() =>
+				lookUpRoute(programs.kernel, { to: "169.254.0.23" })
+					? metadata.get(url)
+					: { kind: "failed", reason: "ENETUNREACH", reset: false },
+			),
+		nudge: (from, to) => whileAlive(() => nudge(from, to)),
+		clock: {
+			nowMs: clock.nowMs,
+			sleep: (ms) => whileAlive(() => clock.sleep(ms)),
+			random: clock.random,
+		},
+		log,
+		uid: () => 0,
+		templates,
+	};
+}
