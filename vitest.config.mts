@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 // One report over three rings: unit and host need nothing, sandbox needs a kernel with namespaces.
 export default defineConfig({
 	test: {
+		maxWorkers: 2,
 		projects: [
 			{ test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
 			{ test: { name: "host", include: ["test/host/**/*.test.ts"] } },
@@ -12,7 +13,6 @@ export default defineConfig({
 					include: ["test/sandbox/**/*.test.ts"],
 					globalSetup: ["test/sandbox/global-setup.ts"],
 					pool: "forks",
-					maxWorkers: 2,
 					testTimeout: 60_000,
 					hookTimeout: 60_000,
 				},

@@ -73,7 +73,6 @@ export function createRenderer(templates: Templates): Renderer {
 				"ifcfg",
 				data,
 				(text) =>
-					maskProblem(text, data) ??
 					ifcfgProblem(text, {
 						DEVICE: data.name,
 						HWADDR: data.hwaddr,
@@ -88,7 +87,7 @@ export function createRenderer(templates: Templates): Renderer {
 								address,
 							]),
 						),
-					}),
+					}) ?? maskProblem(text, data),
 			);
 		},
 		route: (spec) =>

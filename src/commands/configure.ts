@@ -84,7 +84,10 @@ function joined<R extends Report>(first: R, second: R): R {
 	return {
 		...second,
 		interfaces,
-		outcome: worstOutcome(interfaces.map(({ outcome }) => outcome)),
+		outcome: worstOutcome([
+			...interfaces.map(({ outcome }) => outcome),
+			...(second.error === undefined ? [] : [second.outcome]),
+		]),
 		exitCode: worstExitCode([
 			...interfaces.map(({ exitCode }) => exitCode),
 			second.exitCode,
