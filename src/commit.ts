@@ -1,5 +1,10 @@
 import { isMainDefault } from "./desire/candidate.js";
-import { managedOf, ownFiles, parseIfcfg } from "./desire/managed.js";
+import {
+	linkFilePaths,
+	managedOf,
+	ownFiles,
+	parseIfcfg,
+} from "./desire/managed.js";
 import type {
 	Backup,
 	Before,
@@ -25,6 +30,8 @@ export interface Committed {
 	gone: Managed[];
 	backups: Backup[];
 	bootId: string;
+	/** False after `--restart none`: the kernel still holds what the record said before. */
+	isKernelDone: boolean;
 }
 
 /** The state record after a run. Pure: the old record and the run's result in, the new record out. */
@@ -49,6 +56,14 @@ export function nextState(
 	for (const spec of committed.kept) {
 		interfaces[spec.mac] = entryOf(spec, observed, desired, request, committed);
 	}
+	// Released until it is named again, or unbound.
+	for (const [mac, entry] of Object.entries(interfaces)) {
+		const isUnbound =
+			cloud?.listed !== undefined &&
+			!cloud.listed.includes(mac) &&
+			!observed.links.some((link) => link.mac === mac);
+		if (entry.released && isUnbound) delete interfaces[mac];
+	}
 	const primary =
 		cloud?.primaryMac && cloud.instanceId
 			? { instanceId: cloud.instanceId, mac: cloud.primaryMac }
@@ -61,6 +76,7 @@ export function nextState(
 		interfaces,
 		primary,
 		sysctls: isManaging ? sharedSysctls(observed, desired) : {},
+		rpFilter: isManaging ? desired.rpFilter : undefined,
 		pinned: pinnedNames(observed, committed.kept, settings),
 	});
 }
@@ -78,14 +94,21 @@ function entryOf(
 	const instanceId = observed.cloud?.instanceId;
 	const flags =
 		request.flags ?? (request.fromMetadata ? undefined : old?.flags);
+	// Another ENI under this name takes over what --force replaced there.
+	const inherited = committed.gone
+		.filter((managed) => managed.mac !== spec.mac)
+		.flatMap((managed) => observed.state.interfaces[managed.mac]?.backups ?? [])
+		.filter(({ path }) => linkFilePaths(spec.name).includes(path));
 	const backups = [
 		...(old?.backups ?? []),
+		...inherited,
 		...committed.backups.filter((backup) => concerns(backup, spec, observed)),
 	];
 	return {
 		name: spec.name,
 		table: spec.table ?? old?.table,
 		managed: managedOf(spec, []),
+		leftover: committed.isKernelDone ? undefined : leftoverOf(old),
 		before:
 			isKnown && old?.before
 				? old.before
@@ -109,6 +132,11 @@ function entryOf(
 					}
 				: old?.cache,
 	};
+}
+
+function leftoverOf(old: StateEntry | undefined): Managed | undefined {
+	const managed = old?.leftover ?? old?.managed;
+	return managed && { ...managed, files: [] };
 }
 
 function concerns(

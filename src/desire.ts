@@ -10,6 +10,7 @@ import type { Address, Context } from "./desire/context.js";
 import { foreignFiles, heldAdvice } from "./desire/foreign-files.js";
 import { managedBy } from "./desire/managed.js";
 import { chooseTable, demotedMetric, throwPrefixes } from "./desire/routing.js";
+import { exitCodes } from "./errors.js";
 import { ipOf, isInside, parseCidr, subnetOf } from "./ipv4.js";
 import type {
 	Desired,
@@ -29,7 +30,9 @@ export function desire(
 	request: Request,
 	settings: Settings,
 ): Desired {
-	const recorded = managedBy(observed.files, observed.state);
+	const recorded = managedBy(observed.files, observed.state).map((managed) =>
+		withThrows(managed, observed),
+	);
 	const primaries = observed.links.filter((link) =>
 		primaryReason(link, observed),
 	);
@@ -52,7 +55,11 @@ export function desire(
 	);
 	const isElsewhere = (managed: Managed) =>
 		!gone.includes(managed) &&
-		!interfaces.some((spec) => spec.mac === managed.mac);
+		!interfaces.some((spec) => spec.mac === managed.mac) &&
+		// A line for a NIC that is not there makes `sysctl -p` fail.
+		observed.links.some(
+			({ name, mac }) => name === managed.name && mac === managed.mac,
+		);
 	return {
 		interfaces,
 		gone,
@@ -65,9 +72,16 @@ export function desire(
 			...refused,
 			...withoutLink(context),
 		],
-		notes: [...context.notes, ...primaryNotes(observed)],
+		notes: [
+			...context.notes,
+			...primaryNotes(observed),
+			...gone.flatMap((managed) => lostCopies(managed, observed)),
+		],
 		primary: findPrimary(observed),
-		rpFilter: settings.rpFilter,
+		rpFilter:
+			request.verb === "remove"
+				? (observed.state.rpFilter ?? settings.rpFilter)
+				: settings.rpFilter,
 		overridden: request.force
 			? interfaces.flatMap((spec) =>
 					foreignFiles(spec.name, spec.mac, observed).map(({ path }) => path),
@@ -76,11 +90,23 @@ export function desire(
 	};
 }
 
+// A record from files alone (state lost) does not know its throw routes: those in its table.
+function withThrows(managed: Managed, observed: Observed): Managed {
+	if (observed.state.interfaces[managed.mac] || managed.table === undefined) {
+		return managed;
+	}
+	const throws = observed.routes
+		.filter(({ table, type }) => table === managed.table && type === "throw")
+		.map(({ dst }) => dst);
+	return { ...managed, throws };
+}
+
 function targetNames({ observed, request, settings }: Context): string[] {
 	if (request.targets !== "all") return request.targets;
 	return observed.links
 		.filter((link) => notCandidate(link, settings.exclude) === undefined)
-		.map((link) => link.name);
+		.map((link) => link.name)
+		.filter((name) => !request.skip.includes(name));
 }
 
 // `--all` also stands for what the cloud lists and the guest does not show yet.
@@ -94,7 +120,7 @@ function withoutLink({ observed, request }: Context): Verdict[] {
 				mac: undefined,
 				kind: "pending",
 				reason: `the metadata service: ${cloud?.problem ?? "was not asked"}`,
-				exitCode: 4,
+				exitCode: exitCodes.metadata,
 			},
 		];
 	}
@@ -108,7 +134,7 @@ function withoutLink({ observed, request }: Context): Verdict[] {
 			mac,
 			kind: "pending",
 			reason: `the ENI ${mac} is bound, but its NIC has not come up yet`,
-			exitCode: 4,
+			exitCode: exitCodes.metadata,
 		}));
 }
 
@@ -124,30 +150,37 @@ function decide(
 	if (request.verb === "remove") {
 		const isManaged = recorded.some((managed) => managed.name === name);
 		return isManaged
-			? stop("released", "is removed", 0)
+			? stop("released", "is removed", exitCodes.converged)
 			: stop(
 					"unmanaged",
 					link
 						? "is not managed: nothing to remove"
 						: "is not managed, and there is no such NIC",
-					link ? 0 : 2,
+					link ? exitCodes.converged : exitCodes.usage,
 				);
 	}
 	if (!link)
 		return stop(
 			"missing",
 			`there is no such NIC: the machine has ${observed.links.map((other) => other.name).join(", ")}`,
-			2,
+			exitCodes.usage,
 		);
 	const wrong = notCandidate(link, settings.exclude);
-	if (wrong) return stop("wrong-kind", wrong, 2);
+	if (wrong) return stop("wrong-kind", wrong, exitCodes.usage);
 	const primary = primaryReason(link, observed);
 	if (primary)
 		return stop(
 			"primary",
 			primaryAdvice(link, primary, observed),
-			request.targets === "all" ? 0 : 5,
+			request.targets === "all" ? exitCodes.converged : exitCodes.refused,
 		);
+	if (!findPrimary(observed)) {
+		return stop(
+			"refused",
+			"which NIC is the primary is not known (no default route, and no word of it from the metadata service): nothing is touched",
+			exitCodes.refused,
+		);
+	}
 	const twins = observed.links.filter(
 		(other) =>
 			other.mac === link.mac &&
@@ -160,7 +193,7 @@ function decide(
 				.filter((twin) => twin !== link)
 				.map((twin) => twin.name)
 				.join(", ")}: neither is touched`,
-			5,
+			exitCodes.refused,
 		);
 	}
 	const entry = observed.state.interfaces[link.mac];
@@ -168,7 +201,7 @@ function decide(
 		return stop(
 			"released",
 			`was removed; \`eni-configure ${name}\` takes it back`,
-			0,
+			exitCodes.converged,
 		);
 	}
 	const configured = configuredSource(link, settings, observed.state);
@@ -182,15 +215,19 @@ function decide(
 		return stop(
 			"refused",
 			`the container network ${observed.facts.tkeCni} owns ENIs here: name the NIC under \`interfaces:\` in the config to have it configured`,
-			5,
+			exitCodes.refused,
 		);
 	}
 	const address = chooseAddress(link, configured, context);
 	if ("kind" in address)
 		return stop(address.kind, address.reason, address.exitCode);
 
+	const foreign = foreignFiles(name, link.mac, observed);
+	if (foreign.length > 0 && !request.force)
+		return stop("held", heldAdvice(name, foreign), exitCodes.refused);
+
 	const held = address.addresses.flatMap((cidr) => {
-		const reason = addressHolder(cidr.split("/")[0] ?? "", link, context);
+		const reason = addressHolder(ipOf(cidr), link, context);
 		return reason ? [{ cidr, reason }] : [];
 	});
 	const [first] = held;
@@ -200,19 +237,16 @@ function decide(
 	) {
 		return stop(
 			"held",
-			`${first.cidr.split("/")[0]} ${first.reason}: held, not configured`,
-			5,
+			`${ipOf(first.cidr)} ${first.reason}: held, not configured`,
+			exitCodes.refused,
 		);
 	}
 	for (const { cidr, reason } of held)
 		context.notes.push({
 			link: name,
-			text: `${cidr.split("/")[0]} ${reason}: held, not configured`,
+			text: `${ipOf(cidr)} ${reason}: held, not configured`,
 		});
 
-	const foreign = foreignFiles(name, link.mac, observed);
-	if (foreign.length > 0 && !request.force)
-		return stop("held", heldAdvice(name, foreign), 5);
 	const addresses = address.addresses.filter(
 		(cidr) => !held.some((one) => one.cidr === cidr),
 	);
@@ -235,14 +269,11 @@ function specOf(link: Link, address: Address, context: Context): InterfaceSpec {
 	return {
 		name: link.name,
 		mac: link.mac,
-		addresses: [first, ...further.map((cidr) => `${cidr.split("/")[0]}/32`)],
+		addresses: [first, ...further.map((cidr) => `${ipOf(cidr)}/32`)],
 		subnet,
 		gateway: address.gateway,
 		table: settings.routing === "none" ? undefined : table,
-		throws:
-			settings.routing === "none"
-				? []
-				: throwPrefixes(observed, primaries, settings.exclude, subnet),
+		throws: settings.routing === "none" ? [] : throwPrefixes(observed, subnet),
 		demoteMetric: isShared ? demotedMetric(table) : undefined,
 		nmControlled: !observed.facts.networkManagerRunning,
 		source: address.source,
@@ -290,7 +321,7 @@ function withoutSharedAddresses(specs: InterfaceSpec[]): {
 						mac: spec.mac,
 						kind: "pending",
 						reason,
-						exitCode: 4,
+						exitCode: exitCodes.metadata,
 					},
 				];
 			}
@@ -303,6 +334,22 @@ function withoutSharedAddresses(specs: InterfaceSpec[]): {
 		),
 		refused,
 	};
+}
+
+// The copy of a user's file that no record names any more cannot be given back by itself.
+function lostCopies(managed: Managed, observed: Observed): Note[] {
+	const known = Object.values(observed.state.interfaces).flatMap(
+		({ backups }) => backups?.map(({ copy }) => copy) ?? [],
+	);
+	const lost = observed.copies.filter(
+		(copy) =>
+			!known.includes(copy) &&
+			new RegExp(`^(ifcfg|route|rule)-${managed.name}(\\.\\d+)?$`).test(copy),
+	);
+	return lost.map((copy) => ({
+		link: managed.name,
+		text: `a copy of a file that --force replaced is in the backup directory as ${copy}: not given back, because the record of it is lost`,
+	}));
 }
 
 function primaryNotes(observed: Observed): Note[] {

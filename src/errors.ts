@@ -28,6 +28,11 @@ export class AgentError extends Error {
 	}
 }
 
+/** Whether it is ours, whichever chunk of dist/ made it: each bundles a class of its own. */
+export function isAgentError(error: unknown): error is AgentError {
+	return error instanceof Error && error.name === "AgentError";
+}
+
 /** The message of whatever was thrown. */
 export function messageOf(error: unknown): string {
 	return error instanceof Error ? error.message : String(error);

@@ -116,9 +116,30 @@ const exitCodes = `Exit codes: 0 converged, 1 internal error, 2 usage, config or
 
 The default route and the primary NIC are never touched. What does not verify is rolled back.`;
 
+const switches = [
+	...["all", "from-metadata", "force", "prune", "dry-run"],
+	...["wait", "json", "verbose", "quiet"],
+];
+
+// yargs takes `--dry-run=1` for false and `--force false` for a value: neither is what was meant.
+function switchProblem(words: string[]): string | undefined {
+	for (const [at, word] of words.entries()) {
+		const [flag = "", value] = word.split("=", 2);
+		if (!switches.some((name) => flag === `--${name}`)) continue;
+		const next = words[at + 1];
+		if (value !== undefined || next === "true" || next === "false") {
+			return `${flag} takes no value`;
+		}
+	}
+	return undefined;
+}
+
 type Command = "configure" | "plan" | "remove" | "status";
 
-async function main(argv: string[]): Promise<number> {
+async function main(words: string[]): Promise<number> {
+	// What follows `--` are NICs as well; yargs would drop them.
+	const end = words.indexOf("--");
+	const argv = end < 0 ? words : words.filter((_, at) => at !== end);
 	let exitCode = 0;
 	const handle =
 		(command: Command) => async (values: Record<string, unknown>) => {
@@ -173,7 +194,6 @@ async function main(argv: string[]): Promise<number> {
 			"Take the agent's configuration away and give back what was there before",
 			(y) =>
 				y.positional("nics", nics).options({
-					restart: targetOptions.restart,
 					backend: targetOptions.backend,
 					"lock-timeout": waitOptions["lock-timeout"],
 					...outputOptions,
@@ -219,9 +239,20 @@ async function main(argv: string[]): Promise<number> {
 	}
 
 	try {
+		const problem = switchProblem(argv);
+		if (problem) throw new Error(problem);
 		await cli.parseAsync();
 	} catch (error) {
 		const message = error instanceof Error ? error.message : String(error);
+		if (argv.includes("--json")) {
+			const body = {
+				version: 1,
+				outcome: "refused",
+				exitCode: 2,
+				error: message,
+			};
+			process.stdout.write(`${JSON.stringify(body, undefined, 2)}\n`);
+		}
 		process.stderr.write(
 			`eni-configure: ${message.replace(/\n+/g, "; ")}. See eni-configure --help\n`,
 		);

@@ -68,7 +68,7 @@ export interface FileState {
 	gid: number;
 }
 
-/** A file under observation; `symlink` and `unreadable` are facts, never followed or guessed at. */
+/** A file under observation; one that cannot be read has no content, and so is not ours. */
 export interface ObservedFile extends FileState {
 	path: string;
 }
@@ -134,6 +134,8 @@ export interface Observed extends KernelState {
 	state: State;
 	/** Users' files kept in backup/, by the name of the copy. */
 	backups: Record<string, FileState>;
+	/** Names of all copies there, known or not. */
+	copies: string[];
 	/** Table numbers that /etc/iproute2/rt_tables gives a name: somebody uses them. */
 	namedTables: number[];
 }
@@ -218,6 +220,8 @@ export interface Managed {
 	demoteMetric: number | undefined;
 	/** Paths of our valid files for it. */
 	files: string[];
+	/** It stands in the kernel only, since a run that wrote files only. */
+	isLeftover?: boolean;
 }
 
 /** How a link looked before the agent first managed it. */
@@ -248,6 +252,8 @@ export interface StateEntry {
 	name: string;
 	table?: number | undefined;
 	managed?: Managed | undefined;
+	/** What stands in the kernel besides, since a run that wrote files only. */
+	leftover?: Managed | undefined;
 	before?: Before | undefined;
 	backups?: Backup[] | undefined;
 	released?: boolean | undefined;
@@ -271,6 +277,8 @@ export interface State {
 	primary?: { instanceId: string; mac: string } | undefined;
 	/** Kernel values of the shared sysctls before the first change, by key. */
 	sysctls: Record<string, string>;
+	/** The rp_filter that was set, to know it again when it is taken back. */
+	rpFilter?: RpFilter | undefined;
 	/** The MAC that each NIC named in the config file had at its first use. */
 	pinned: Record<string, string>;
 }
@@ -391,4 +399,6 @@ export interface Request {
 	force: boolean;
 	prune: boolean;
 	dryRun: boolean;
+	/** Names that --all passes over: rolled back in an earlier pass of this run. */
+	skip: string[];
 }

@@ -1,11 +1,15 @@
 import type { Backend } from "./backends/backend.js";
+import { isOurRule } from "./desire/managed.js";
 import type {
 	Before,
 	Desired,
+	InterfaceSpec,
 	KernelState,
 	Managed,
 	Observed,
 	Plan,
+	Rule,
+	RuleStep,
 	RunStep,
 	Settings,
 	Step,
@@ -60,27 +64,38 @@ export function makePlan(
 			isChanged(spec.name) &&
 			needsActivation(spec, observed, desired, means.restart),
 	);
-	const down = [
-		...goneLinks.map((managed) => managed.name),
-		...restarted
-			.filter((spec) => isOurLinkUp(spec, observed, desired))
-			.map((spec) => spec.name),
-	];
 	const isService =
 		means.restart === "service" &&
 		files.length + direct.length > 0 &&
 		desired.interfaces.length > 0;
+	const bounced = restarted.filter((spec) =>
+		isOurLinkUp(spec, observed, desired),
+	);
+	const down = [...new Set([...goneLinks, ...bounced].map(({ name }) => name))];
 	const deactivations = isService
 		? []
-		: [...new Set(down)].flatMap((name) => means.backend.deactivate(name));
+		: down.flatMap((name) => means.backend.deactivate(name));
 	const activations = isService
 		? means.backend.restartService()
 		: restarted.flatMap((spec) => means.backend.activate(spec));
+	const activated = isService ? desired.interfaces : restarted;
+	const cleared =
+		deactivations.length + activations.length > 0 ? activated : [];
+	const clearing = standingRules(
+		cleared.filter(({ name }) => !down.includes(name)),
+		observed,
+		desired,
+	);
 	const runs = [...deactivations, ...activations];
 	const predicted = predict(
-		observed,
-		deactivations,
-		isService ? desired.interfaces : restarted,
+		{
+			...observed,
+			rules: observed.rules.filter(
+				(rule) => !clearing.some(({ words }) => words === rule.words),
+			),
+		},
+		isService ? activated.map(({ name }) => name) : down,
+		activated,
 		desired,
 	);
 	const rest =
@@ -90,16 +105,42 @@ export function makePlan(
 					kernelWant(observed, desired, touchedBy(runs)),
 					predicted,
 				);
+	const isGivenBack = (step: Step) =>
+		step.kind === "sysctl" &&
+		desired.gone.some(({ name }) => name === step.link) &&
+		!desired.interfaces.some(({ name }) => name === step.link);
+	const isEarly = (step: Step) => step.kind === "sysctl" && !isGivenBack(step);
 	return {
 		steps: [
 			...deactivations,
 			...files,
-			...rest.filter((step) => step.kind === "sysctl"),
+			...rest.filter(isEarly),
+			...clearing,
 			...activations,
 			...rest.filter((step) => step.kind !== "sysctl"),
+			// Last: without promote_secondaries the kernel drops foreign secondaries with our address.
+			...rest.filter(isGivenBack),
 			...restoreUserLinks(observed, desired, predicted),
 		],
 	};
+}
+
+// Our rules outlive a link; on CentOS 7.2 the next ifup would add each a second time.
+function standingRules(
+	activated: InterfaceSpec[],
+	observed: Observed,
+	{ recorded }: Desired,
+): RuleStep[] {
+	const isOurs = (rule: Rule, { mac, name }: InterfaceSpec) =>
+		isOurRule(
+			rule,
+			recorded.filter((one) => one.mac === mac || one.name === name),
+		);
+	return observed.rules.flatMap((rule): RuleStep[] => {
+		const spec = activated.find((one) => isOurs(rule, one));
+		const { words } = rule;
+		return spec ? [{ kind: "rule", link: spec.name, op: "del", words }] : [];
+	});
 }
 
 /** What verify and the ladder compare the kernel with, for the same run. */

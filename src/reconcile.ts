@@ -1,3 +1,4 @@
+import { guardTargets } from "./apply/atomic.js";
 import type { Execution } from "./apply/execute.js";
 import { acquireLock } from "./apply/lock.js";
 import { detectBackend } from "./backends/detect.js";
@@ -10,7 +11,7 @@ import { observeFacts } from "./observe/facts.js";
 import { observe } from "./observe/observe.js";
 import { paths } from "./paths.js";
 import { type Means, makePlan } from "./plan.js";
-import type { Prepared } from "./prepared.js";
+import { linksOf, type Prepared } from "./prepared.js";
 import { createRenderer } from "./render.js";
 import {
 	type Report,
@@ -40,13 +41,15 @@ export async function reconcile(
 		: await acquireLock(system, lockTimeoutMs);
 	time("lock");
 	try {
-		const means = chooseMeans(system, settings);
+		const means = chooseMeans(system, request, settings);
 		const observed = await observe(system, request, settings);
 		time("observe");
 		const desired = desire(observed, request, settings);
 		const plan = makePlan(observed, desired, means);
 		time("plan");
 		const prepared: Prepared = { observed, desired, plan, means };
+		guardTargets(system.fs, plan);
+		guardServiceRestart(observed, plan, request.force);
 		const report = request.dryRun
 			? reportPlan(prepared)
 			: await carryOut(system, prepared, request, lock?.fd, settings, time);
@@ -57,13 +60,19 @@ export async function reconcile(
 }
 
 // Before anything is asked of the network: a host that is not supported is refused as it is.
-function chooseMeans(system: System, settings: Settings): Means {
+function chooseMeans(
+	system: System,
+	{ verb }: Request,
+	settings: Settings,
+): Means {
 	const facts = observeFacts(system.fs);
 	const { backend, why } = detectBackend(facts, settings.backend);
 	system.log("debug", `backend: ${why}`);
 	if (!backend) throw new AgentError("refused", why);
 	const renderer = createRenderer(loadTemplates(system));
-	return { backend, renderer, restart: settings.restart };
+	// What is taken away is taken away whole, whatever a change would restart.
+	const restart = verb === "remove" ? "auto" : settings.restart;
+	return { backend, renderer, restart };
 }
 
 // Apply, verify, commit or roll back; without steps only the record is brought up to date.
@@ -76,9 +85,9 @@ async function carryOut(
 	time: (phase: string) => void,
 ): Promise<Report> {
 	const { observed, desired, plan, means } = prepared;
-	if (desired.interfaces.length + desired.gone.length === 0) {
-		return reportUnchanged(prepared);
-	}
+	// Named NICs that are all refused leave no trace, not even in the record.
+	const isAbout = linksOf(prepared).length > 0;
+	if (!isAbout && request.targets !== "all") return reportUnchanged(prepared);
 	const execution: Execution = {
 		system,
 		lock,
@@ -96,6 +105,7 @@ async function carryOut(
 				failed: desired.interfaces.filter(isBack),
 				gone: desired.gone.filter(({ name }) => !rolledBack.includes(name)),
 				backups: execution.backups,
+				isKernelDone: means.restart !== "none",
 				bootId: readValue(system.fs, paths.bootId) ?? "",
 			};
 			writeState(
@@ -105,12 +115,11 @@ async function carryOut(
 		},
 		restore: () => restoreState(system, observed.state),
 	};
-	if (plan.steps.length === 0) {
+	if (!isAbout || plan.steps.length === 0) {
 		commit.record([], true);
 		time("commit");
 		return reportUnchanged(prepared);
 	}
-	guardServiceRestart(observed, plan, request.force);
 	if (means.restart !== "none" && (await isNetworkBusy(system, observed))) {
 		return {
 			...reportUnchanged(prepared),

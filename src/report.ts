@@ -7,7 +7,6 @@ import type {
 	Note,
 	Observed,
 	Outcome,
-	Plan,
 	Step,
 	Verdict,
 } from "./model.js";
@@ -200,7 +199,7 @@ export function reportPlan(prepared: Prepared): Report {
 	const isAbout = linksOf(prepared).length > 0;
 	return reportOf(
 		prepared,
-		(name) => (isChanged(plan, name) ? "planned" : "unchanged"),
+		(name) => (isChanged(prepared, name) ? "planned" : "unchanged"),
 		{ steps: isAbout ? plan.steps.map((step) => ({ step, ms: 0 })) : [] },
 	);
 }
@@ -215,14 +214,17 @@ export function reportTransaction(
 		if (rolledBack.includes(name)) {
 			return isRollbackFailed ? "rollback-failed" : "rolled-back";
 		}
-		return isChanged(prepared.plan, name) ? "applied" : "unchanged";
+		return isChanged(prepared, name) ? "applied" : "unchanged";
 	};
 	return reportOf(prepared, outcomeOf, { steps, findings, error });
 }
 
-// What all links share counts for each of them that the run is about.
-function isChanged({ steps }: Plan, name: string): boolean {
-	return steps.some(({ link }) => link === name || link === undefined);
+// A step is a NIC's own, or shared: sysctl.conf, `all.rp_filter`, the primary's rp_filter.
+function isChanged(prepared: Prepared, name: string): boolean {
+	const own = linksOf(prepared);
+	return prepared.plan.steps.some(
+		({ link }) => link === name || link === undefined || !own.includes(link),
+	);
 }
 
 function reportOf(
@@ -239,7 +241,10 @@ function reportOf(
 		return reportSpec(spec, outcome, exitCodeOf[outcome]);
 	});
 	const removed = desired.gone
-		.filter((managed) => !specs.some((spec) => spec.name === managed.name))
+		.filter(
+			({ name, mac }) =>
+				!specs.some((spec) => spec.name === name || spec.mac === mac),
+		)
 		.map((managed) => {
 			const outcome = outcomeOf(managed.name);
 			return {

@@ -30,6 +30,7 @@ const entry = v.object({
 	name: v.string(),
 	table: v.optional(v.number()),
 	managed: v.optional(managed),
+	leftover: v.optional(managed),
 	before: v.optional(before),
 	backups: v.optional(
 		v.array(
@@ -58,6 +59,7 @@ const schema = v.object({
 	interfaces: v.record(v.string(), entry),
 	primary: v.optional(v.object({ instanceId: v.string(), mac: v.string() })),
 	sysctls: v.record(v.string(), v.string()),
+	rpFilter: v.optional(v.picklist([0, 1, 2])),
 	pinned: v.record(v.string(), v.string()),
 });
 

@@ -11,9 +11,10 @@ const fileCreated = " (file created)";
 const newlineAdded = " (newline added)";
 const disabled = "# disabled by eni-configure: ";
 
+// An end line that somebody deleted takes nothing of the user's with it: the body is lines of ours.
 const block = new RegExp(
-	`^${escapeRegExp(begin)}( \\([a-z ]+\\))?\n(?:(?!${escapeRegExp(begin)}).*\n)*?${escapeRegExp(end)}(?:\n|$)`,
-	"m",
+	`^${escapeRegExp(begin)}( \\([a-z ]+\\))?\n(?:(?:net\\.ipv4\\.conf\\.|#(?! eni-configure)).*\n)*(?:${escapeRegExp(end)}(?:\n|$))?`,
+	"gm",
 );
 
 /** The user's own text without our marks; undefined when there was no file before us. */
@@ -33,12 +34,19 @@ function takeApart(content: string | undefined): {
 	if (content === undefined) return { head: "", tail: "", isOurs: true };
 	const restored = (text: string) =>
 		text.replace(new RegExp(`^${escapeRegExp(disabled)}`, "gm"), "");
-	const match = block.exec(content);
-	if (!match) return { head: restored(content), tail: "", isOurs: false };
-	const tail = content.slice(match.index + match[0].length);
-	let head = content.slice(0, match.index);
-	if (match[1] === newlineAdded && tail === "") head = head.replace(/\n$/, "");
-	return { head: restored(head), tail, isOurs: match[1] === fileCreated };
+	// Of several blocks (somebody copied lines about) the last one says where our place is.
+	const matches = [...content.matchAll(block)];
+	const last = matches[matches.length - 1];
+	if (last === undefined)
+		return { head: restored(content), tail: "", isOurs: false };
+	const tail = content.slice(last.index + last[0].length);
+	let head = content.slice(0, last.index).replace(block, "");
+	if (last[1] === newlineAdded && tail === "") head = head.replace(/\n$/, "");
+	return {
+		head: restored(head),
+		tail,
+		isOurs: matches.some((match) => match[1] === fileCreated),
+	};
 }
 
 /**

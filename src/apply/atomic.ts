@@ -1,6 +1,6 @@
-import { AgentError } from "../errors.js";
+import { AgentError, isAgentError } from "../errors.js";
 import { errorCode } from "../files.js";
-import type { FileState } from "../model.js";
+import type { FileState, Plan } from "../model.js";
 import type { FileSystem } from "../system.js";
 
 // O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
@@ -70,6 +70,15 @@ export function ensureDirectory(
 	}
 }
 
+/** Refuses a plan that would write where no regular file can be, before its first step. */
+export function guardTargets(fs: FileSystem, plan: Plan): void {
+	for (const step of plan.steps) {
+		if (step.kind === "write" || step.kind === "remove") {
+			refuseOddTarget(fs, step.path);
+		}
+	}
+}
+
 function refuseOddTarget(fs: FileSystem, path: string): void {
 	let stat: ReturnType<FileSystem["lstatSync"]>;
 	try {
@@ -122,7 +131,7 @@ const explanations: Record<string, string> = {
 };
 
 function asAgentError(error: unknown, path: string, what: string): AgentError {
-	if (error instanceof AgentError) return error;
+	if (isAgentError(error)) return error;
 	const code = errorCode(error) ?? "unknown error";
 	return new AgentError(
 		"internal",

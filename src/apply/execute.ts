@@ -231,7 +231,7 @@ async function batch(
 ): Promise<Finding[]> {
 	const { system, lock, force } = execution;
 	const lines = steps.map(batchLine);
-	const result = await system.run(["ip", "-4", "-batch", "-"], {
+	const result = await system.run(["ip", "-batch", "-"], {
 		input: `${lines.join("\n")}\n`,
 		inherit: lock === undefined ? [] : [lock],
 	});

@@ -2,12 +2,14 @@ import { messageOf } from "../errors.js";
 import type { InterfaceSpec, Step } from "../model.js";
 import { observeKernel } from "../observe/kernel.js";
 import { observeFile } from "../observe/link-files.js";
+import { paths } from "../paths.js";
 import { revertKernel, revertSteps } from "../plan/revert.js";
 import { sysctlSettings } from "../plan/sysctls.js";
 import { touchedBy } from "../plan.js";
 import type { Run } from "../run.js";
 import { editSysctlConf } from "../sysctl-conf.js";
 import type { System } from "../system.js";
+import { removeFile } from "./atomic.js";
 import { type Execution, execute } from "./execute.js";
 
 const attempts = 3;
@@ -34,6 +36,7 @@ export async function rollBack(
 			system.log("error", `roll back: ${messageOf(error)}`);
 		}
 	}
+	if (links === "all") dropCopies(run);
 	try {
 		if (links !== "all") {
 			const survivors = desired.interfaces.filter(
@@ -54,6 +57,17 @@ export async function rollBack(
 	} catch (error) {
 		system.log("error", `roll back: ${messageOf(error)}`);
 		return false;
+	}
+}
+
+// Copies that --force kept of files which are in their place again.
+function dropCopies({ system, execution }: Run): void {
+	for (const { copy, path } of execution.backups.splice(0)) {
+		const [file] = observeFile(system.fs, path);
+		const [kept] = observeFile(system.fs, `${paths.backups}/${copy}`);
+		if (kept !== undefined && file?.content === kept.content) {
+			removeFile(system.fs, kept.path);
+		}
 	}
 }
 

@@ -1,4 +1,5 @@
 import { worstExitCode } from "../errors.js";
+import type { Request } from "../model.js";
 import type { Prepared } from "../prepared.js";
 import { reconcile } from "../reconcile.js";
 import { type InterfaceReport, type Report, worstOutcome } from "../report.js";
@@ -38,13 +39,25 @@ export async function configure(
 		await system.clock.sleep(
 			Math.min(left, retryDelayMs(attempt, system.clock.random())),
 		);
+		// What was rolled back is not tried again at once; the others go on.
+		const rolledBack = report.interfaces
+			.filter(({ outcome }) => outcome.startsWith("roll"))
+			.map(({ name }) => name);
+		const rest = withoutLinks(request, rolledBack);
+		if (rest === undefined) break;
 		report = joined(
 			report,
-			await reconcile(system, request, settings, lockTimeoutMs),
+			await reconcile(system, rest, settings, lockTimeoutMs),
 		);
 	}
 	await printReport(command, report, report.prepared, system, options, write);
 	return report.exitCode;
+}
+
+function withoutLinks(request: Request, names: string[]): Request | undefined {
+	if (request.targets === "all") return { ...request, skip: names };
+	const targets = request.targets.filter((name) => !names.includes(name));
+	return targets.length > 0 ? { ...request, targets } : undefined;
 }
 
 // A NIC that is named and not there yet is waited for as well: udev may still be at it.
@@ -75,12 +88,17 @@ function pendingReasons({ interfaces, error }: Report): string {
 
 // What an earlier pass applied counts, though a later one found it unchanged.
 function joined<R extends Report>(first: R, second: R): R {
-	const interfaces = second.interfaces.map((one): InterfaceReport => {
+	const skipped = first.interfaces.filter(
+		({ name }) => !second.interfaces.some((one) => one.name === name),
+	);
+	const done = second.interfaces.map((one): InterfaceReport => {
 		const earlier = first.interfaces.find((other) => other.name === one.name);
 		return one.outcome === "unchanged" && earlier?.outcome === "applied"
 			? { ...one, outcome: "applied" }
 			: one;
 	});
+	// A pending entry without a NIC is gone once the NIC is there.
+	const interfaces = [...done, ...skipped.filter(({ name }) => name !== "-")];
 	return {
 		...second,
 		interfaces,

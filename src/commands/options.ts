@@ -124,6 +124,7 @@ function readRequest(
 		fromMetadata: flag("from-metadata"),
 		force: flag("force"),
 		prune: flag("prune"),
+		skip: [],
 		dryRun: command === "plan" || command === "status" || flag("dry-run"),
 	};
 }

@@ -42,7 +42,7 @@ export async function printReport(
 		return;
 	}
 	if (isPlan) printPlan({ ...report, interfaces }, prepared, stepDiff, write);
-	else printOutcome({ ...report, interfaces }, system, options, write);
+	else printOutcome({ ...report, interfaces }, system, options);
 }
 
 /** Prints an error that ended a command before it had a report. */
@@ -100,7 +100,13 @@ function jsonOf(
 		outcome,
 		exitCode,
 		recovered,
-		interfaces: interfaces.map(({ exitCode: _, ...one }) => one),
+		interfaces: interfaces.map(({ exitCode: _, ...one }) => ({
+			...one,
+			mac: one.mac ?? null,
+			gateway: one.gateway ?? null,
+			table: one.table ?? null,
+			source: one.source ?? null,
+		})),
 		steps: steps.map(({ step, ms }) => {
 			const diff = diffOf(step);
 			return {
@@ -166,12 +172,7 @@ function printRefusals(interfaces: InterfaceReport[], write: Write): void {
 	}
 }
 
-function printOutcome(
-	report: Report,
-	system: System,
-	options: Options,
-	write: Write,
-): void {
+function printOutcome(report: Report, system: System, options: Options): void {
 	const { interfaces, steps, findings, notes, timings, error } = report;
 	if (options.verbose)
 		for (const { step, ms } of steps)
@@ -202,7 +203,6 @@ function printOutcome(
 	}
 	if (interfaces.length === 0)
 		system.log("info", "no secondary ENI: nothing to do");
-	void write;
 }
 
 function describeInterface(

@@ -1,4 +1,5 @@
-import { AgentError, exitCodes, messageOf } from "../errors.js";
+import { fstatSync } from "node:fs";
+import { AgentError, isAgentError, messageOf } from "../errors.js";
 import { realSystem } from "../real-system.js";
 import type { LogLevel, System } from "../system.js";
 import { configure } from "./configure.js";
@@ -27,11 +28,10 @@ export async function runCommand(
 		}
 		return await configure(system, command, options, write);
 	} catch (error) {
-		const known =
-			error instanceof AgentError
-				? error
-				: new AgentError("internal", messageOf(error), error);
-		if (!(error instanceof AgentError))
+		const known = isAgentError(error)
+			? error
+			: new AgentError("internal", messageOf(error), error);
+		if (!isAgentError(error))
 			system.log("debug", String((error as Error).stack));
 		printError(command, known, values.json === true, write, system.log);
 		return known.exitCode;
@@ -67,13 +67,21 @@ function createLog(
 			`ENI_CONFIGURE_LOG_LEVEL: ${wanted} is not one of ${Object.keys(priorities).join(", ")}: going by info\n`,
 		);
 	}
-	const isJournal = env.JOURNAL_STREAM !== undefined;
+	const isJournal = isJournalStream(env.JOURNAL_STREAM);
 	return (level, message) => {
 		if (priorities[level] > (limit ?? priorities.info)) return;
-		process.stderr.write(
-			`${isJournal ? `<${priorities[level]}>` : "eni-configure: "}${message}\n`,
-		);
+		const prefix = isJournal ? `<${priorities[level]}>` : "eni-configure: ";
+		const lines = isJournal ? message.split("\n") : [message];
+		for (const line of lines) process.stderr.write(`${prefix}${line}\n`);
 	};
 }
 
-export { exitCodes };
+// systemd names the device and inode of the stream it made; stderr may have been sent elsewhere since.
+function isJournalStream(stream: string | undefined): boolean {
+	try {
+		const { dev, ino } = fstatSync(2);
+		return stream === `${dev}:${ino}`;
+	} catch {
+		return false;
+	}
+}

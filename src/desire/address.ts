@@ -43,7 +43,10 @@ export function chooseAddress(
 		gateway: eni.gateway,
 		source: "metadata",
 	};
-	return request.prune ? found : keepRecorded(link, found, context);
+	// --from-metadata says that what metadata lists is what is wanted.
+	return request.prune || request.fromMetadata
+		? found
+		: keepRecorded(link, found, context);
 }
 
 // One answer adds; taking away needs --prune (or, in the daemon, the same answer twice).
@@ -53,7 +56,10 @@ function keepRecorded(
 	{ recorded, notes }: Context,
 ): Address | { kind: Verdict["kind"]; reason: string; exitCode: number } {
 	const own = recorded.filter(
-		(managed) => managed.mac === link.mac && managed.name === link.name,
+		(managed) =>
+			managed.mac === link.mac &&
+			managed.name === link.name &&
+			!managed.isLeftover,
 	);
 	const moved = own.find(
 		(managed) =>
@@ -67,14 +73,14 @@ function keepRecorded(
 			exitCode: 4,
 		};
 	}
-	const listed = found.addresses.map((cidr) => cidr.split("/")[0]);
+	const listed = found.addresses.map(ipOf);
 	const extra = [
 		...new Set(own.flatMap((managed) => managed.addresses)),
-	].filter((cidr) => !listed.includes(cidr.split("/")[0]));
+	].filter((cidr) => !listed.includes(ipOf(cidr)));
 	for (const cidr of extra) {
 		notes.push({
 			link: link.name,
-			text: `${cidr.split("/")[0]} is no longer listed by the metadata service: kept; --prune removes it`,
+			text: `${ipOf(cidr)} is no longer listed by the metadata service: kept; --prune removes it`,
 		});
 	}
 	const [first = "", ...further] = found.addresses;
@@ -92,14 +98,17 @@ function keepRecorded(
 export function addressHolder(
 	ip: string,
 	link: Link,
-	{ observed, recorded }: Context,
+	context: Context,
 ): string | undefined {
+	const { observed, recorded } = context;
 	const elsewhere = observed.links.find(
 		(other) =>
 			other.name !== link.name &&
 			other.addresses.some((address) => address.ip === ip),
 	);
-	if (elsewhere) return `stands on ${elsewhere.name}`;
+	if (elsewhere && !isLeaving(ip, elsewhere, context)) {
+		return `stands on ${elsewhere.name}`;
+	}
 	const route = observed.routes.find(
 		({ dst, type, devs }) =>
 			dst === `${ip}/32` &&
@@ -108,12 +117,42 @@ export function addressHolder(
 			!devs.includes(link.name),
 	);
 	if (route) return `is routed to ${route.devs.join(", ")}`;
+	// A rule that names an address which is ours already is an admin's wish for it, not a pod's claim.
+	const isStanding =
+		link.addresses.some((address) => address.ip === ip) &&
+		recorded.some(
+			({ mac, addresses }) =>
+				mac === link.mac && addresses.map(ipOf).includes(ip),
+		);
 	const rule = observed.rules.find(
 		(one) =>
 			(one.from === `${ip}/32` || one.to === `${ip}/32`) &&
+			!isStanding &&
 			!isOurRule(one, recorded),
 	);
 	if (rule)
-		return `is named by the rule with priority ${rule.priority} (\`ip rule\`), which is not ours`;
+		return `is named by the rule with priority ${rule.priority} (\`ip rule\`), which is not ours (if a rule-${link.name} of your own made it: \`ifdown ${link.name}\` first)`;
 	return undefined;
+}
+
+// Moved in the cloud from one ENI to another: this very run takes it from where it stands.
+function isLeaving(
+	ip: string,
+	holder: Link,
+	{ observed, recorded, request }: Context,
+): boolean {
+	const answer = observed.cloud?.enis[holder.mac];
+	const isOurs = recorded.some(
+		({ name, addresses }) =>
+			name === holder.name && addresses.map(ipOf).includes(ip),
+	);
+	const isTarget =
+		request.targets === "all" || request.targets.includes(holder.name);
+	return (
+		request.prune &&
+		isTarget &&
+		isOurs &&
+		answer?.state === "ok" &&
+		!answer.eni.addresses.includes(ip)
+	);
 }

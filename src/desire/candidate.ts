@@ -60,8 +60,8 @@ export function primaryReason(
 	observed: Observed,
 ): string | undefined {
 	if (
-		defaultRoutes(observed.routes).some((route) =>
-			route.devs.includes(link.name),
+		observed.routes.some(
+			(route) => isMainDefault(route) && route.devs.includes(link.name),
 		)
 	) {
 		return "carries the machine's default route";

@@ -26,8 +26,11 @@ export function parseIfcfg(content: string): Record<string, string> {
  * entries (a record and files that differ after a crash); each counts.
  */
 export function managedBy(files: ObservedFile[], state: State): Managed[] {
-	const recorded = Object.values(state.interfaces).flatMap((entry) =>
-		entry.managed ? [entry.managed] : [],
+	const recorded = Object.values(state.interfaces).flatMap(
+		({ managed, leftover }) => [
+			...(managed ? [managed] : []),
+			...(leftover ? [{ ...leftover, isLeftover: true }] : []),
+		],
 	);
 	const all = recorded.map((managed) => ({
 		...managed,

@@ -1,4 +1,4 @@
-import type { Link, Managed, Observed, Settings } from "../model.js";
+import type { Link, Managed, Observed } from "../model.js";
 import { notCandidate } from "./candidate.js";
 import { isOurRule } from "./managed.js";
 
@@ -19,8 +19,6 @@ export function chooseTable(
 	const remembered =
 		observed.state.interfaces[link.mac]?.table ??
 		recorded.find((managed) => managed.mac === link.mac)?.table;
-	if (remembered !== undefined && !taken.includes(remembered))
-		return remembered;
 	const isFree = (table: number) =>
 		!taken.includes(table) &&
 		!observed.namedTables.includes(table) &&
@@ -35,6 +33,15 @@ export function chooseTable(
 				route.table === table &&
 				!recorded.some((managed) => managed.table === table),
 		);
+	// While it stands it is kept; after a removal somebody else may have taken it.
+	const isStanding = recorded.some(({ mac }) => mac === link.mac);
+	if (
+		remembered !== undefined &&
+		!taken.includes(remembered) &&
+		(isStanding || isFree(remembered))
+	) {
+		return remembered;
+	}
 	const own = Number(/[0-9]+$/.exec(link.name)?.[0] ?? 0);
 	// A link's number is at most 9 digits long; beyond 999 it would leave the agent's range of names.
 	if (own > 0 && own < 1000 && isFree(tableBase + own)) return tableBase + own;
@@ -62,32 +69,28 @@ export function demotedMetric(table: number): number {
 }
 
 /**
- * Prefixes that main routes over links which are not ENIs (docker0, br-*, tun). Without a `throw`
- * for them, a process bound to an ENI's address would send container traffic to the gateway.
- * Halves of the whole address space (a VPN's 0.0.0.0/1) are default routes in disguise: left out.
+ * Prefixes that main routes over links which are not NICs (docker0, br-*, tun). Without a `throw`
+ * for them, a process bound to an ENI's address would send container traffic to the gateway. A NIC
+ * that the user excluded is a NIC all the same. Halves of the whole address space (a VPN's 0.0.0.0/1)
+ * are default routes in disguise, and what a NIC reaches as well needs no detour: left out.
  */
-export function throwPrefixes(
-	observed: Observed,
-	primaries: Link[],
-	exclude: Settings["exclude"],
-	subnet: string,
-): string[] {
-	const isEni = (name: string) => {
-		const link = observed.links.find((candidate) => candidate.name === name);
-		return (
-			primaries.some((primary) => primary.name === name) ||
-			(link !== undefined && notCandidate(link, exclude) === undefined)
+export function throwPrefixes(observed: Observed, subnet: string): string[] {
+	const none = { names: [], macs: [], drivers: [] };
+	const isNic = (name: string) =>
+		observed.links.some(
+			(link) => link.name === name && notCandidate(link, none) === undefined,
 		);
-	};
-	const prefixes = observed.routes
-		.filter(
-			(route) =>
-				route.table === 254 &&
-				route.type === "unicast" &&
-				route.devs.length > 0,
-		)
-		.filter((route) => !route.devs.some(isEni))
+	const routes = observed.routes.filter(
+		(route) =>
+			route.table === 254 && route.type === "unicast" && route.devs.length > 0,
+	);
+	const byNic = routes
+		.filter((route) => route.devs.some(isNic))
+		.map((route) => route.dst);
+	const prefixes = routes
+		.filter((route) => !route.devs.some(isNic))
 		.map((route) => route.dst)
-		.filter((dst) => Number(dst.split("/")[1]) > 1 && dst !== subnet);
+		.filter((dst) => Number(dst.split("/")[1]) > 1)
+		.filter((dst) => dst !== subnet && !byNic.includes(dst));
 	return [...new Set(prefixes)].sort();
 }

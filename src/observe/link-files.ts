@@ -14,10 +14,14 @@ export function observeLinkFiles(fs: FileSystem): ObservedFile[] {
 		.flatMap((name) => observeFile(fs, `${paths.networkScripts}/${name}`));
 }
 
-/** The file at path as a list of one, or none. */
+/** The file at path as a list of one, or none; one that cannot be read is there, but without content. */
 export function observeFile(fs: FileSystem, path: string): ObservedFile[] {
-	const file = readFile(fs, path, limit);
-	return file ? [{ path, ...file }] : [];
+	try {
+		const file = readFile(fs, path, limit);
+		return file ? [{ path, ...file }] : [];
+	} catch {
+		return [{ path, content: "", mode: 0, uid: 0, gid: 0 }];
+	}
 }
 
 /**

@@ -1,8 +1,9 @@
-import { notCandidate } from "../desire/candidate.js";
+import { isMainDefault, notCandidate } from "../desire/candidate.js";
 import { configuredSource } from "../desire/configured.js";
-import { readFile } from "../files.js";
+import { listDirectory, readFile } from "../files.js";
 import type {
 	FileState,
+	KernelState,
 	Link,
 	Observed,
 	Request,
@@ -29,7 +30,7 @@ export async function observe(
 	const { fs } = system;
 	const state = readState(system);
 	const question = whatToAsk(observeLinks(fs), state, request, settings);
-	const [kernel, cloud] = await Promise.all([
+	const [kernel, answered] = await Promise.all([
 		observeKernel(system),
 		question &&
 			fetchCloud(system, settings.metadataUrls, state, {
@@ -37,6 +38,15 @@ export async function observe(
 				publicIps,
 			}),
 	]);
+	const cloud =
+		answered ??
+		(isPrimaryInDoubt(kernel, state, request)
+			? await fetchCloud(system, settings.metadataUrls, state, {
+					macs: [],
+					primaryAddresses: false,
+					publicIps: false,
+				})
+			: undefined);
 	const sysctlConf = readFile(fs, paths.sysctlConf);
 	const named = Object.entries(tableNames(fs)).filter(
 		([name, number]) => builtinTables[name] !== number && number !== 0,
@@ -50,6 +60,7 @@ export async function observe(
 		cloud,
 		state,
 		backups: request.verb === "remove" ? readBackups(system, state) : {},
+		copies: request.verb === "remove" ? listDirectory(fs, paths.backups) : [],
 		namedTables: named.map(([, number]) => number),
 	};
 }
@@ -77,6 +88,21 @@ function whatToAsk(
 		.map((link) => link.mac);
 	if (macs.length === 0 && request.targets !== "all") return undefined;
 	return { macs, primaryAddresses: request.targets === "all" };
+}
+
+// With addresses from flags or the config metadata is not asked; but a NIC that is in use already may be the primary.
+function isPrimaryInDoubt(
+	kernel: KernelState,
+	state: State,
+	request: Request,
+): boolean {
+	if (request.verb === "remove" || state.primary) return false;
+	const hasDefault = kernel.routes.some(isMainDefault);
+	const isUsed = ({ name, mac, addresses }: Link) =>
+		request.targets.includes(name) &&
+		!state.interfaces[mac]?.managed &&
+		addresses.some(({ family, scope }) => family === 4 && scope === "global");
+	return !hasDefault || kernel.links.some(isUsed);
 }
 
 function readBackups({ fs }: System, state: State): Record<string, FileState> {

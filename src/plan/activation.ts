@@ -7,7 +7,6 @@ import type {
 	Link,
 	Managed,
 	Observed,
-	RunStep,
 	Settings,
 } from "../model.js";
 import { hasAddress } from "./addresses.js";
@@ -15,7 +14,7 @@ import { hasAddress } from "./addresses.js";
 /** Whether the link carries addresses or routes that neither the kernel nor our record put there: ifdown would flush them. */
 export function hasForeign(
 	name: string,
-	observed: KernelState & Pick<Observed, "links">,
+	observed: KernelState,
 	desired: Desired,
 ): boolean {
 	const own = [...desired.recorded, ...desired.interfaces].filter(
@@ -40,8 +39,7 @@ export function hasForeign(
 	return Boolean(hasAddresses || hasRoutes);
 }
 
-/** Whether a spec needs its link brought up by the network scripts. */
-// `auto` restarts a link only where a difference will not do: it is new, down, or in another subnet.
+/** Whether a spec needs ifup: `auto` only where a difference will not do (new, down, another subnet). */
 export function needsActivation(
 	spec: InterfaceSpec,
 	observed: Observed,
@@ -55,7 +53,7 @@ export function needsActivation(
 	return !link?.up || !hasAddress(link, spec.addresses[0] ?? "");
 }
 
-// ifdown works by the files that are there: only where they are ours and have something up.
+/** Whether ifdown has something to do for a spec; it works by the files that are there, so they must be ours. */
 export function isOurLinkUp(
 	spec: InterfaceSpec,
 	observed: Observed,
@@ -69,21 +67,23 @@ export function isOurLinkUp(
 	);
 }
 
+/** Whether a record's own link is up with our ifcfg file for it. */
 export function isLive(managed: Managed, observed: Observed): boolean {
-	const link = observed.links.find((one) => one.name === managed.name);
+	const link = observed.links.find(
+		(one) => one.name === managed.name && one.mac === managed.mac,
+	);
 	return (
 		managed.files.some((path) => path.includes("/ifcfg-")) && link?.up === true
 	);
 }
 
-// What the kernel will look like after the commands, so that the plan can name the steps that follow them.
+/** What the kernel will look like after the commands, so that the plan can name the steps that follow them. */
 export function predict(
 	observed: Observed,
-	deactivations: RunStep[],
+	down: string[],
 	activated: InterfaceSpec[],
 	desired: Desired,
 ): KernelState {
-	const down = deactivations.flatMap((step) => step.link ?? []);
 	const ours = desired.recorded.filter((managed) =>
 		down.includes(managed.name),
 	);

@@ -3,6 +3,8 @@ import type { Link } from "../model.js";
 /** What `ip addr add` needs to make an address again. */
 export function addressWords(address: Link["addresses"][number]): string[] {
 	const cidr = `${address.ip}/${address.prefix}`;
+	// It was found to be free of duplicates when it came.
+	if (address.family === 6) return [cidr, "nodad"];
 	return [
 		...(address.peer ? [address.ip, "peer", address.peer] : [cidr]),
 		...(address.broadcast ? ["brd", address.broadcast] : []),
@@ -11,10 +13,9 @@ export function addressWords(address: Link["addresses"][number]): string[] {
 	];
 }
 
-/** Whether an IPv4 CIDR stands on the link. */
+/** Whether an address with its prefix stands on the link. */
 export function hasAddress(link: Link, cidr: string): boolean {
 	return link.addresses.some(
-		(address) =>
-			address.family === 4 && `${address.ip}/${address.prefix}` === cidr,
+		(address) => `${address.ip}/${address.prefix}` === cidr,
 	);
 }

@@ -23,11 +23,7 @@ export function foreignSteps(
 			const isOurs = [...recorded, ...interfaces].some(
 				(one) => one.name === link.name && one.addresses.includes(cidr),
 			);
-			const isForeign =
-				address.family === 4 &&
-				!address.dynamic &&
-				address.scope !== "link" &&
-				!isOurs;
+			const isForeign = !address.dynamic && address.scope !== "link" && !isOurs;
 			if (isForeign && !hasAddress(link, cidr)) {
 				steps.push({
 					kind: "addr",
@@ -57,6 +53,8 @@ export function foreignSteps(
 			});
 		}
 	}
+	// ifup and ifdown touch the rules of rule-ethN alone; others come and go with their owners (pods).
+	if (touched !== "all") return steps;
 	for (const rule of baseline.rules.filter(
 		(one) => !isOurRule(one, recorded),
 	)) {

@@ -45,7 +45,9 @@ export function obsoleteSteps(
 		}
 	}
 	for (const managed of concerned) {
-		const link = now.links.find((one) => one.name === managed.name);
+		const link = now.links.find(
+			(one) => one.name === managed.name && one.mac === managed.mac,
+		);
 		const spec = interfaces.find((one) => one.name === managed.name);
 		for (const cidr of managed.addresses) {
 			const isKept =

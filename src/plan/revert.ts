@@ -141,11 +141,12 @@ export function revertKernel(
 		}));
 	const addresses = links.flatMap(({ link, present }) => {
 		if (!present) return [];
-		const v4 = (addresses: typeof link.addresses) =>
-			addresses.filter(({ family }) => family === 4);
+		// Link-local IPv6 addresses come and go with the link.
+		const lasting = (addresses: typeof link.addresses) =>
+			addresses.filter(({ scope }) => scope !== "link");
 		const changed = difference(
-			v4(link.addresses),
-			v4(present.addresses),
+			lasting(link.addresses),
+			lasting(present.addresses),
 			({ ip, prefix }) => `${ip}/${prefix}`,
 		);
 		return [{ name: link.name, ...changed }];
@@ -203,14 +204,16 @@ export function revertKernel(
 			),
 		),
 		...inOrder(routes.missing, before.routes, now.routes),
-		...rules.missing.map(
-			(rule): Step => ({
-				kind: "rule",
-				link: undefined,
-				op: "add",
-				words: rule.words,
-			}),
-		),
+		...rules.missing
+			.filter((rule) => scope.touched === "all" || isOurRule(rule, implied))
+			.map(
+				(rule): Step => ({
+					kind: "rule",
+					link: undefined,
+					op: "add",
+					words: rule.words,
+				}),
+			),
 	];
 }
 

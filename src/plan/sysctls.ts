@@ -66,6 +66,7 @@ function isStillOurs(
 	desired: Desired,
 ): boolean {
 	const now = observed.sysctls[key];
-	const ours = key.endsWith("/rp_filter") ? String(desired.rpFilter) : "1";
+	const rpFilter = observed.state.rpFilter ?? desired.rpFilter;
+	const ours = key.endsWith("/rp_filter") ? String(rpFilter) : "1";
 	return now === ours;
 }

@@ -30,8 +30,11 @@ export async function lookAgain(run: Run): Promise<Finding[]> {
 	const kernel = await observeKernel(system);
 	const findings = [...changed, ...kernelFindings(wantOf(run), kernel)];
 	// A NIC that lacks its addresses has nothing to ask its gateway with.
+	// Without policy routing a datagram for a shared gateway leaves by the primary and asks nothing.
 	const asked = changedInterfaces(run).filter(
-		(spec) => !findings.some((finding) => finding.link === spec.name),
+		(spec) =>
+			!findings.some((finding) => finding.link === spec.name) &&
+			(spec.table !== undefined || spec.demoteMetric === undefined),
 	);
 	const [after, ...answers] = await Promise.all([
 		observeHealth(system, kernel, desired.primary, health, primaryNeighbourMs),

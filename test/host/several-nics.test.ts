@@ -95,7 +95,7 @@ test("a NIC that comes or goes renumbers no other", async () => {
 		expect(exitCode).toBe(0);
 		return Object.fromEntries(
 			interfaces.flatMap(({ name, table }) =>
-				table === undefined ? [] : [[name, table]],
+				table === null || table === undefined ? [] : [[name, table]],
 			),
 		);
 	};

@@ -134,17 +134,28 @@ describe("which link is the primary", () => {
 		).toEqual(["is the primary ENI", "carries the machine's default route"]);
 	});
 
-	test("a default route in another table, or of a higher metric, makes no primary", () => {
+	test("any default route of main makes a primary, one in another table does not", () => {
+		expect(
+			reason({
+				links,
+				routes: [
+					"default via 10.0.1.1 dev eth0",
+					"default via 10.9.0.1 dev eth1 table 1001",
+				],
+			}),
+		).toEqual(["carries the machine's default route", undefined]);
 		expect(
 			reason({
 				links,
 				routes: [
 					"default via 10.0.1.1 dev eth0",
 					"default via 10.9.0.1 dev eth1 metric 500",
-					"default via 10.9.0.1 dev eth1 table 1001",
 				],
 			}),
-		).toEqual(["carries the machine's default route", undefined]);
+		).toEqual([
+			"carries the machine's default route",
+			"carries the machine's default route",
+		]);
 	});
 
 	test("the one with a lease", () => {

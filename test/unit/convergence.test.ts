@@ -256,6 +256,7 @@ function run(
 		gone: desired.gone,
 		backups: [],
 		bootId: "boot",
+		isKernelDone: true,
 	};
 	return {
 		observed,

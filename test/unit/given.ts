@@ -162,6 +162,7 @@ export function observedOf(text: GuestText): Observed {
 		state: { ...emptyState(), ...text.state },
 		backups: text.backups ?? {},
 		namedTables: text.namedTables ?? [],
+		copies: [],
 	};
 }
 
@@ -195,6 +196,7 @@ export function requestOf(request: Partial<Request> = {}): Request {
 		force: false,
 		prune: false,
 		dryRun: false,
+		skip: [],
 		...request,
 	};
 }

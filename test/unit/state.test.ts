@@ -181,6 +181,7 @@ function commit(
 		gone: committed.failed ? [] : desired.gone,
 		backups: committed.backups ?? [],
 		bootId: "boot",
+		isKernelDone: true,
 	});
 }
 
