@@ -19,6 +19,7 @@ import type {
 } from "./model.js";
 import { addressWords } from "./plan/addresses.js";
 import { sysctlSettings } from "./plan/sysctls.js";
+import { linkSysctls, sysctlKey } from "./sysctl-keys.js";
 
 /** What a run leaves in the state record, besides what `desired` says. */
 export interface Committed {
@@ -164,9 +165,7 @@ function beforeOf(
 	const ours = desired.recorded
 		.filter((managed) => managed.mac === spec.mac)
 		.flatMap((managed) => managed.addresses);
-	const keys = ["rp_filter", "arp_ignore", "promote_secondaries"].map(
-		(leaf) => `conf/${spec.name}/${leaf}`,
-	);
+	const keys = linkSysctls.map((leaf) => sysctlKey(spec.name, leaf));
 	const isManaged = ownFiles(observed.files, spec.name).length > 0;
 	return {
 		up: (link?.up ?? false) && !isManaged,
@@ -205,7 +204,7 @@ function sharedSysctls(
 	);
 	const keys = sysctlSettings(desired)
 		.filter(({ link }) => !names.includes(link))
-		.map(({ link, leaf }) => `conf/${link}/${leaf}`);
+		.map(({ link, leaf }) => sysctlKey(link, leaf));
 	const first = Object.fromEntries(
 		keys.flatMap((key) =>
 			observed.sysctls[key] === undefined

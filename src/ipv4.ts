@@ -44,13 +44,6 @@ export function isInside(ip: string, cidr: string): boolean {
 	return ipaddr.IPv4.parse(ip).match(network, prefix);
 }
 
-/** Whether two CIDRs share an address. */
-export function overlaps(a: string, b: string): boolean {
-	const [networkA] = a.split("/") as [string];
-	const [networkB] = b.split("/") as [string];
-	return isInside(networkA, b) || isInside(networkB, a);
-}
-
 /** The address as an unsigned number, for ordering. */
 export function numberOf(ip: string): number {
 	return ipaddr.IPv4.parse(ip)

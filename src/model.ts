@@ -175,8 +175,6 @@ export interface Verdict {
 		| "missing"
 		| "unmanaged";
 	reason: string;
-	/** A unified diff that belongs to the reason. */
-	diff?: string;
 	exitCode: number;
 }
 

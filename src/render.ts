@@ -7,7 +7,7 @@ import {
 	ruleProblem,
 	sysctlProblem,
 } from "./grammar.js";
-import { maskOfPrefix, parseCidr } from "./ipv4.js";
+import { ipOf, maskOfPrefix, parseCidr } from "./ipv4.js";
 import type { InterfaceSpec } from "./model.js";
 
 export const templateNames = ["ifcfg", "route", "rule", "sysctl"] as const;
@@ -98,9 +98,7 @@ export function createRenderer(templates: Templates): Renderer {
 }
 
 function ifcfgData(spec: InterfaceSpec) {
-	const [address = "", ...further] = spec.addresses.map(
-		(cidr) => cidr.split("/")[0] ?? "",
-	);
+	const [address = "", ...further] = spec.addresses.map(ipOf);
 	return {
 		name: spec.name,
 		mac: spec.mac,
@@ -124,7 +122,7 @@ function routeData(spec: InterfaceSpec) {
 		subnet: spec.subnet,
 		gateway: spec.gateway,
 		table: spec.table ?? 0,
-		sources: spec.addresses.map((cidr) => `${cidr.split("/")[0]}/32`),
+		sources: spec.addresses.map((cidr) => `${ipOf(cidr)}/32`),
 	};
 }
 

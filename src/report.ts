@@ -96,7 +96,6 @@ export function reportVerdict(
 			verdict.exitCode === 0 ? "unchanged" : outcomeOfVerdict[verdict.kind],
 		source: undefined,
 		reason: verdict.reason,
-		...(verdict.diff === undefined ? {} : { diff: verdict.diff }),
 		exitCode: verdict.exitCode,
 	};
 }

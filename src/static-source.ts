@@ -1,6 +1,7 @@
 import {
 	gatewayProblem,
 	hostAddressProblem,
+	ipOf,
 	isInside,
 	isIpv4,
 	parseCidr,
@@ -48,7 +49,7 @@ export function parseStaticSource(given: {
 				: `lies outside the subnet ${subnet}`);
 		if (wrong) return `address: ${cidr.ip} ${wrong}`;
 		if (cidr.ip === given.gateway) return `address: ${cidr.ip} is the gateway`;
-		if (addresses.some((other) => other.split("/")[0] === cidr.ip))
+		if (addresses.some((other) => ipOf(other) === cidr.ip))
 			return `address: ${cidr.ip} is given twice`;
 		addresses.push(`${cidr.ip}/32`);
 	}

@@ -1,3 +1,4 @@
+import { paths } from "./paths.js";
 import type { SysctlSetting } from "./render.js";
 
 /**
@@ -89,7 +90,7 @@ export function contradictions(
 	settings: SysctlSetting[],
 ): { path: string; key: string; want: string; got: string }[] {
 	const places = [
-		{ path: "/etc/sysctl.conf", content: takeApart(content).tail },
+		{ path: paths.sysctlConf, content: takeApart(content).tail },
 		...laterFiles,
 	];
 	return places.flatMap(({ path, content: text }) =>

@@ -11,16 +11,6 @@ import type {
 } from "./model.js";
 import { type KernelWant, kernelDifference } from "./plan/kernel-difference.js";
 
-/** What was looked at after a run. */
-export interface Seen {
-	kernel: KernelState;
-	health: Health | undefined;
-	/** Files the plan wrote, as they are now. */
-	files: ObservedFile[];
-	/** By link name: whether the ENI's gateway answered ARP; only where it was asked. */
-	neighbours: Record<string, boolean>;
-}
-
 /** What differs from the kernel state that is wanted: each step that would still be needed is a finding. */
 export function kernelFindings(want: KernelWant, now: KernelState): Finding[] {
 	const gone = want.interfaces

@@ -1,7 +1,7 @@
 import type { RunStep } from "../model.js";
+import { paths } from "../paths.js";
 import type { Backend } from "./backend.js";
 
-const directory = "/etc/sysconfig/network-scripts";
 // 30 addresses take about a second; a time-out only ends what hangs.
 const ifupTimeoutMs = 60_000;
 // TimeoutSec of the generated network.service is 5 minutes.
@@ -15,13 +15,19 @@ export const initscripts: Backend = {
 		...(spec.table === undefined
 			? []
 			: [
-					{ path: `${directory}/rule-${spec.name}`, body: renderer.rule(spec) },
 					{
-						path: `${directory}/route-${spec.name}`,
+						path: `${paths.networkScripts}/rule-${spec.name}`,
+						body: renderer.rule(spec),
+					},
+					{
+						path: `${paths.networkScripts}/route-${spec.name}`,
 						body: renderer.route(spec),
 					},
 				]),
-		{ path: `${directory}/ifcfg-${spec.name}`, body: renderer.ifcfg(spec) },
+		{
+			path: `${paths.networkScripts}/ifcfg-${spec.name}`,
+			body: renderer.ifcfg(spec),
+		},
 	],
 	activate: (spec) => [
 		...(spec.nmControlled ? [] : releaseFromNetworkManager(spec.name)),
@@ -43,7 +49,7 @@ function releaseFromNetworkManager(name: string): RunStep[] {
 	return [
 		run(
 			name,
-			["nmcli", "connection", "load", `${directory}/ifcfg-${name}`],
+			["nmcli", "connection", "load", `${paths.networkScripts}/ifcfg-${name}`],
 			10_000,
 			[name],
 		),

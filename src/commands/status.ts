@@ -2,6 +2,7 @@ import { detectBackend } from "../backends/detect.js";
 import { primaryReason } from "../desire/candidate.js";
 import { ownFiles } from "../desire/managed.js";
 import { desire } from "../desire.js";
+import { ipOf } from "../ipv4.js";
 import type { Link, Observed } from "../model.js";
 import { observe } from "../observe/observe.js";
 import type { System } from "../system.js";
@@ -45,7 +46,7 @@ export async function status(
 	write(`metadata: ${metadata}\n\n`);
 	for (const nic of nics) {
 		const addresses = nic.addresses.map((cidr) => {
-			const publicIp = nic.publicIps[cidr.split("/")[0] ?? ""];
+			const publicIp = nic.publicIps[ipOf(cidr)];
 			return publicIp ? `${cidr} (EIP ${publicIp})` : cidr;
 		});
 		const table = nic.table === undefined ? "" : `, table ${nic.table}`;

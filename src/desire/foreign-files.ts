@@ -1,4 +1,4 @@
-import { bodyOf } from "../marker.js";
+import { isOurs } from "../marker.js";
 import type { Observed } from "../model.js";
 import { linkFilePaths, parseIfcfg } from "./managed.js";
 
@@ -10,7 +10,7 @@ export function foreignFiles(
 ): { path: string; content: string }[] {
 	const own = linkFilePaths(name);
 	return observed.files.filter((file) => {
-		if (bodyOf(file.content) !== undefined) return false;
+		if (isOurs(file.content)) return false;
 		if (own.includes(file.path)) return true;
 		if (!/\/ifcfg-[^/:]*$/.test(file.path)) return false;
 		const values = parseIfcfg(file.content);

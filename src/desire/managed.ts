@@ -1,5 +1,5 @@
-import { parseCidr, prefixOfMask, subnetOf } from "../ipv4.js";
-import { bodyOf } from "../marker.js";
+import { ipOf, parseCidr, prefixOfMask, subnetOf } from "../ipv4.js";
+import { bodyOf, isOurs } from "../marker.js";
 import type {
 	InterfaceSpec,
 	Managed,
@@ -7,8 +7,7 @@ import type {
 	Rule,
 	State,
 } from "../model.js";
-
-const scripts = "/etc/sysconfig/network-scripts";
+import { paths } from "../paths.js";
 
 /** KEY=value lines of an ifcfg file, quotes taken off; the last line for a key wins, as in a shell. */
 export function parseIfcfg(content: string): Record<string, string> {
@@ -71,7 +70,9 @@ function managedByFile(
 	const primary = parseCidr(addresses[0] ?? "");
 	if (!primary || values.GATEWAY === undefined || values.HWADDR === undefined)
 		return undefined;
-	const rule = files.find((other) => other.path === `${scripts}/rule-${name}`);
+	const rule = files.find(
+		(other) => other.path === `${paths.networkScripts}/rule-${name}`,
+	);
 	const table = /^from \S+ table (\d+)/m.exec(
 		rule ? (bodyOf(rule.content) ?? "") : "",
 	)?.[1];
@@ -92,16 +93,15 @@ function managedByFile(
 export function ownFiles(files: ObservedFile[], name: string): string[] {
 	const wanted = linkFilePaths(name);
 	return files
-		.filter(
-			(file) =>
-				wanted.includes(file.path) && bodyOf(file.content) !== undefined,
-		)
+		.filter((file) => wanted.includes(file.path) && isOurs(file.content))
 		.map((file) => file.path);
 }
 
 /** The three files network-scripts reads for a link, in the order they are removed: ifcfg first. */
 export function linkFilePaths(name: string): string[] {
-	return ["ifcfg", "route", "rule"].map((kind) => `${scripts}/${kind}-${name}`);
+	return ["ifcfg", "route", "rule"].map(
+		(kind) => `${paths.networkScripts}/${kind}-${name}`,
+	);
 }
 
 /** The record of a spec, once it has been applied. */
@@ -140,7 +140,12 @@ export function isRuleFor(rule: Rule, source: string, table: number): boolean {
 	);
 }
 
+/** The words of the rule for an address, as `ip rule` prints and takes them. */
+export function ruleWords(source: string, table: number): string[] {
+	return ["from", source, "lookup", String(table), "priority", String(table)];
+}
+
 /** The selector of an address's rule: its /32. */
 export function ruleSource(address: string): string {
-	return `${address.split("/")[0]}/32`;
+	return `${ipOf(address)}/32`;
 }

@@ -2,6 +2,7 @@ import { AgentError } from "../errors.js";
 import { listDirectory, readValue } from "../files.js";
 import type { KernelState } from "../model.js";
 import { paths } from "../paths.js";
+import { linkSysctls, sysctlKey } from "../sysctl-keys.js";
 import type { FileSystem, System } from "../system.js";
 import { observeLinks } from "./links.js";
 import {
@@ -11,8 +12,6 @@ import {
 	parseRules,
 	parseTableNames,
 } from "./parse-ip.js";
-
-const perLinkKeys = ["rp_filter", "arp_ignore", "promote_secondaries"];
 
 /**
  * The kernel's state: links from /sys, then one `ip` per kind for the whole machine, side by side.
@@ -39,7 +38,7 @@ export async function observeKernel(system: System): Promise<KernelState> {
 	for (const key of [
 		"ip_forward",
 		...names.flatMap((name) =>
-			perLinkKeys.map((leaf) => sysctlKey(name, leaf)),
+			linkSysctls.map((leaf) => sysctlKey(name, leaf)),
 		),
 	]) {
 		const value = readValue(fs, sysctlPath(key));
@@ -54,12 +53,6 @@ export async function observeKernel(system: System): Promise<KernelState> {
 		),
 		sysctls,
 	};
-}
-
-/** The key of a per-link IPv4 sysctl as KernelState.sysctls has it: `conf/eth1/rp_filter`. */
-export function sysctlKey(link: string, leaf: string): string {
-	// Slashes inside, so that a name with a dot in it (eth1.100) stays one part.
-	return `conf/${link}/${leaf}`;
 }
 
 /** Where the running kernel keeps a sysctl of KernelState. */

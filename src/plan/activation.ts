@@ -1,5 +1,6 @@
 import { isMainDefault } from "../desire/candidate.js";
-import { ruleSource } from "../desire/managed.js";
+import { ruleSource, ruleWords } from "../desire/managed.js";
+import { ipOf } from "../ipv4.js";
 import type {
 	Desired,
 	InterfaceSpec,
@@ -126,7 +127,7 @@ export function predict(
 			proto: undefined,
 			src: undefined,
 		};
-		const source = spec.addresses[0]?.split("/")[0] ?? "";
+		const source = ipOf(spec.addresses[0] ?? "");
 		routes.push({
 			...route,
 			table: 254,
@@ -169,14 +170,7 @@ export function predict(
 				from,
 				to: undefined,
 				table,
-				words: [
-					"from",
-					from,
-					"lookup",
-					String(table),
-					"priority",
-					String(table),
-				],
+				words: ruleWords(from, table),
 			});
 		}
 	}

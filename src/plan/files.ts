@@ -10,11 +10,10 @@ import type {
 	Observed,
 	Step,
 } from "../model.js";
+import { paths } from "../paths.js";
 import type { Renderer } from "../render.js";
 import { editSysctlConf } from "../sysctl-conf.js";
 import { sysctlSettings } from "./sysctls.js";
-
-const sysctlConf = "/etc/sysctl.conf";
 
 /** The files of a spec that are not as they should be; --force replaces the user's and keeps a copy. */
 export function fileSteps(
@@ -182,7 +181,7 @@ export function sysctlConfSteps(
 					{
 						kind: "remove",
 						link: undefined,
-						path: sysctlConf,
+						path: paths.sysctlConf,
 						before: state,
 						keepCopy: false,
 					},
@@ -192,7 +191,7 @@ export function sysctlConfSteps(
 		{
 			kind: "write",
 			link: undefined,
-			path: sysctlConf,
+			path: paths.sysctlConf,
 			content,
 			mode: state?.mode ?? 0o644,
 			before: state,

@@ -1,4 +1,5 @@
-import { isRuleFor, ruleSource } from "../desire/managed.js";
+import { isRuleFor, ruleSource, ruleWords } from "../desire/managed.js";
+import { ipOf } from "../ipv4.js";
 import type { InterfaceSpec, KernelState, Managed, Step } from "../model.js";
 import { hasAddress } from "./addresses.js";
 import { defaultRouteSteps, foreignSteps } from "./foreign.js";
@@ -93,10 +94,6 @@ function additions(spec: InterfaceSpec, now: KernelState): Step[] {
 	return steps;
 }
 
-function ruleWords(source: string, table: number): string[] {
-	return ["from", source, "lookup", String(table), "priority", String(table)];
-}
-
 /**
  * Same subnet as the primary: the kernel's own route for the secondary moves to a higher metric,
  * else the next bounce of eth0 puts eth1's first and the primary's traffic leaves by eth1.
@@ -105,7 +102,7 @@ function demotion(spec: InterfaceSpec, now: KernelState, adds: Step[]): Step[] {
 	if (spec.demoteMetric === undefined) return [];
 	if (!now.links.some((one) => one.name === spec.name && one.mac === spec.mac))
 		return [];
-	const source = spec.addresses[0]?.split("/")[0] ?? "";
+	const source = ipOf(spec.addresses[0] ?? "");
 	const route = (...more: string[]) => [
 		spec.subnet,
 		"dev",

@@ -1,4 +1,5 @@
 import { isRuleFor, ruleSource } from "../desire/managed.js";
+import { ipOf } from "../ipv4.js";
 import type { KernelState, Step } from "../model.js";
 import { hasAddress } from "./addresses.js";
 import type { KernelWant } from "./kernel-difference.js";
@@ -76,7 +77,7 @@ export function obsoleteSteps(
 			(route) =>
 				isConnected(route, managed) &&
 				route.metric === demoteMetric &&
-				kept.some((cidr) => cidr.split("/")[0] === route.src),
+				kept.some((cidr) => ipOf(cidr) === route.src),
 		);
 		if (demoteMetric !== undefined && gone.includes(managed) && demoted) {
 			const words = demoted.words.filter(

@@ -1,5 +1,6 @@
 import type { Desired, Observed } from "../model.js";
 import type { SysctlSetting } from "../render.js";
+import { sysctlKey } from "../sysctl-keys.js";
 
 /**
  * The sysctl settings of a run, for the file and the kernel alike. The kernel uses the larger of
@@ -39,7 +40,7 @@ export function wantedSysctls(
 			link === "all" ||
 			link === "default" ||
 			observed.links.some((one) => one.name === link);
-		if (isThere) wanted[`conf/${link}/${leaf}`] = value;
+		if (isThere) wanted[sysctlKey(link, leaf)] = value;
 	}
 	// What no managed ENI needs any more returns to what it was, unless somebody has changed it since.
 	const giveBack = Object.fromEntries(
