@@ -2,6 +2,7 @@ import { createSocket } from "node:dgram";
 import * as fs from "node:fs";
 import * as http from "node:http";
 import * as path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 import { messageOf } from "./errors.js";
 import type {
@@ -15,10 +16,24 @@ import type {
 // Cap on what a child may print; a full routing table of a busy node stays well below.
 const maxOutputBytes = 32 * 1024 * 1024;
 
-/** The real world: the kernel's files, child processes, HTTP and the monotonic clock. */
+/**
+ * The real world: the kernel's files, child processes, HTTP and the monotonic clock. With
+ * holdSignals, SIGINT and SIGTERM end a run in good order instead of at once.
+ */
 export function realSystem(
 	log: (level: LogLevel, message: string) => void,
+	holdSignals: boolean,
 ): System {
+	const stop = new AbortController();
+	let stopSignal: string | undefined;
+	for (const name of holdSignals ? (["SIGINT", "SIGTERM"] as const) : []) {
+		process.on(name, () => {
+			if (stopSignal === undefined)
+				log("warning", `${name}: ending in good order`);
+			stopSignal = name;
+			stop.abort();
+		});
+	}
 	// A resolver that hangs would hold the process long after the request was given up: 12 s, measured.
 	process.env.RES_OPTIONS ??= "timeout:1 attempts:1";
 	const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
@@ -29,10 +44,13 @@ export function realSystem(
 		nudge,
 		clock: {
 			nowMs: () => Number(process.hrtime.bigint() / 1000n) / 1000,
-			sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+			// A signal ends every wait; who waits asks stopSignal() afterwards.
+			sleep: (ms) =>
+				delay(ms, undefined, { signal: stop.signal }).catch(() => {}),
 			random: Math.random,
 		},
 		log,
+		stopSignal: () => stopSignal,
 		uid: () => process.getuid?.() ?? -1,
 		templates: path.join(__dirname, "templates"),
 	};

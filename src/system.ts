@@ -60,6 +60,8 @@ export interface System {
 	};
 	log(level: LogLevel, message: string): void;
 	uid(): number;
+	/** The signal that asked for the end, if one did: no new step starts, what was done is rolled back. */
+	stopSignal(): string | undefined;
 	/** The directory with the templates that came with the agent. */
 	templates: string;
 }

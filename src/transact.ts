@@ -1,6 +1,6 @@
 import { type Execution, execute } from "./apply/execute.js";
 import { rollBack } from "./apply/roll-back.js";
-import { messageOf } from "./errors.js";
+import { AgentError, messageOf } from "./errors.js";
 import type { Finding, Step } from "./model.js";
 import { observeHealth } from "./observe/health.js";
 import { observeKernel } from "./observe/kernel.js";
@@ -82,6 +82,10 @@ async function climb(
 ): Promise<{ seen: Finding[]; open: Finding[] }> {
 	let open = await lookAgain(run);
 	let seen = merge(troubles, open);
+	const signal = run.system.stopSignal();
+	if (signal !== undefined && open.length > 0) {
+		throw new AgentError("rolledBack", `${signal}: interrupted before the end`);
+	}
 	if (run.means.restart === "none") return { seen, open };
 	for (const rung of [mendKernel, restartLinks]) {
 		if (open.length === 0) break;

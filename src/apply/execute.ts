@@ -1,3 +1,4 @@
+import { AgentError } from "../errors.js";
 import { readFile } from "../files.js";
 import type {
 	Backup,
@@ -54,6 +55,13 @@ export async function execute(
 ): Promise<Finding[]> {
 	const findings: Finding[] = [];
 	for (const group of groupSteps(steps)) {
+		const signal = execution.system.stopSignal();
+		if (signal !== undefined && !execution.force) {
+			throw new AgentError(
+				"rolledBack",
+				`${signal}: interrupted before the end`,
+			);
+		}
 		const start = execution.system.clock.nowMs();
 		// Noted first: a step that failed half-way has to be undone as well.
 		const noted = group.map((step) => ({ step, ms: 0 }));
@@ -211,7 +219,7 @@ async function runCommand(
 			result.stdout.split("\n").includes(step.until)
 		)
 			return [];
-		if (system.clock.nowMs() >= limit) {
+		if (system.clock.nowMs() >= limit || system.stopSignal()) {
 			return [
 				{
 					link: step.link,

@@ -32,13 +32,14 @@ export async function configure(
 		attempt += 1
 	) {
 		const left = deadline - system.clock.nowMs();
-		if (left <= 0) break;
+		if (left <= 0 || system.stopSignal()) break;
 		const reasons = pendingReasons(report);
 		if (reasons !== said) system.log("info", `waiting: ${reasons}`);
 		said = reasons;
 		await system.clock.sleep(
 			Math.min(left, retryDelayMs(attempt, system.clock.random())),
 		);
+		if (system.stopSignal()) break;
 		// What was rolled back is not tried again at once; the others go on.
 		const rolledBack = report.interfaces
 			.filter(({ outcome }) => outcome.startsWith("roll"))

@@ -18,7 +18,10 @@ export async function runCommand(
 	command: "configure" | "plan" | "remove" | "status",
 	values: Values,
 ): Promise<number> {
-	const system = realSystem(createLog(values, process.env));
+	const isChanging =
+		(command === "configure" && values["dry-run"] !== true) ||
+		command === "remove";
+	const system = realSystem(createLog(values, process.env), isChanging);
 	try {
 		const options = readOptions(system.fs, command, values, process.env);
 		if (!options.request.dryRun) requireRoot(system, command);

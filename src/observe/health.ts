@@ -79,7 +79,7 @@ export async function resolvesNeighbour(
 			)
 		)
 			return true;
-		if (clock.nowMs() >= limit) return false;
+		if (clock.nowMs() >= limit || system.stopSignal()) return false;
 		await clock.sleep(pauseMs);
 		pauseMs = Math.min(pauseMs * 2, 50);
 	}

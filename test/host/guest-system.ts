@@ -71,6 +71,7 @@ export function createSystem({
 		},
 		log,
 		uid: () => 0,
+		stopSignal: () => undefined,
 		templates,
 	};
 }

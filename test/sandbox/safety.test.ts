@@ -364,6 +364,52 @@ describe("nothing is forgotten", () => {
 		}));
 });
 
+describe("a signal in the middle of a run", () => {
+	it.each(["SIGINT", "SIGTERM"] as const)(
+		"%s: no new step starts, and what was done is rolled back, exit 3",
+		(signal) =>
+			inSandbox({ enis: [sameSubnet] }, async (s) => {
+				const before = await s.snapshot();
+				await s.fault("ifup-slow", "1");
+				const child = s.spawnAgent(["eth1"]);
+				while ((await s.calls("ifup")).length === 0)
+					await new Promise((resolve) => setTimeout(resolve, 20));
+				process.kill(child.pid as number, signal);
+				const { exitCode, stderr } = await child;
+				expect(stderr).toContain(`${signal}: interrupted before the end`);
+				expect(exitCode).toBe(3);
+				expect(await s.snapshot()).toBe(before);
+			}),
+	);
+
+	it("while a silent gateway is being asked: rolled back at once, not after ten seconds", () =>
+		inSandbox({ enis: [sameSubnet] }, async (s) => {
+			const before = await s.snapshot();
+			await s.gatewaySilent("eth1", true);
+			const child = s.spawnAgent(["eth1"]);
+			while ((await s.calls("ifup")).length === 0)
+				await new Promise((resolve) => setTimeout(resolve, 20));
+			await new Promise((resolve) => setTimeout(resolve, 1000));
+			const start = Date.now();
+			process.kill(child.pid as number, "SIGTERM");
+			expect((await child).exitCode).toBe(3);
+			expect(Date.now() - start).toBeLessThan(3000);
+			expect(await s.snapshot()).toBe(before);
+		}));
+
+	it("while waiting for metadata: ends at once, nothing changed", () =>
+		inSandbox({ enis: [{ ...sameSubnet, listed: false }] }, async (s) => {
+			const before = await s.snapshot();
+			const child = s.spawnAgent(["eth1", "--wait"]);
+			await new Promise((resolve) => setTimeout(resolve, 3000));
+			const start = Date.now();
+			process.kill(child.pid as number, "SIGTERM");
+			expect((await child).exitCode).toBe(4);
+			expect(Date.now() - start).toBeLessThan(1500);
+			expect(await s.snapshot()).toBe(before);
+		}));
+});
+
 describe("what is said is what is done", () => {
 	it("plan and run agree on shared settings, and on what is refused", () =>
 		inSandbox({ enis: [otherSubnet] }, async (s) => {

@@ -27,6 +27,7 @@ function machine(content?: string | Buffer) {
 		fs: volume,
 		log: (level: string, message: string) => logged.push(`${level} ${message}`),
 		uid: () => 0,
+		stopSignal: () => undefined,
 	} as unknown as System;
 	return { system, logged, volume };
 }
