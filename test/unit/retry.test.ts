@@ -21,7 +21,7 @@ describe("waiting for metadata that is not settled", () => {
 					const ratio =
 						retryDelayMs(attempt, random) / retryDelayMs(attempt, 0.5);
 					expect(ratio).toBeGreaterThanOrEqual(0.75);
-					expect(ratio).toBeLessThan(1.25);
+					expect(ratio).toBeLessThanOrEqual(1.25);
 				},
 			),
 		);
