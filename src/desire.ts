@@ -47,7 +47,7 @@ export function desire(
 	);
 	const interfaces = request.verb === "remove" ? [] : kept;
 	const gone = recorded.filter((managed) =>
-		isGone(managed, interfaces, context),
+		isGone(managed, interfaces, context, results),
 	);
 	const isElsewhere = (managed: Managed) =>
 		!gone.includes(managed) &&
@@ -61,6 +61,13 @@ export function desire(
 		gone,
 		recorded,
 		others: recorded.filter(isElsewhere),
+		// A NIC whose files somebody has edited since gets no sysctls either.
+		held: recorded
+			.filter(
+				({ name, mac }) =>
+					!request.force && foreignFiles(name, mac, observed).length > 0,
+			)
+			.map(({ name }) => name),
 		verdicts: [
 			...results.flatMap((result) =>
 				"verdict" in result ? [result.verdict] : [],
@@ -71,7 +78,10 @@ export function desire(
 		notes: [
 			...context.notes,
 			...primaryNotes(observed),
-			...gone.flatMap((managed) => lostCopies(managed, observed)),
+			...gone.flatMap((managed) => [
+				...lostCopies(managed, observed),
+				...editedFiles(managed, observed, request),
+			]),
 		],
 		primary: findPrimary(observed),
 		rpFilter:
@@ -139,9 +149,16 @@ function isGone(
 	managed: Managed,
 	interfaces: InterfaceSpec[],
 	{ request }: Context,
+	results: ReturnType<typeof decide>[],
 ): boolean {
-	if (request.verb === "remove")
-		return request.targets !== "all" && request.targets.includes(managed.name);
+	if (request.verb === "remove") {
+		return results.some(
+			(result) =>
+				"verdict" in result &&
+				result.verdict.kind === "released" &&
+				result.verdict.link === managed.name,
+		);
+	}
 	return interfaces.some(
 		(spec) => (spec.mac === managed.mac) !== (spec.name === managed.name),
 	);
@@ -178,6 +195,19 @@ function withoutSharedAddresses(specs: InterfaceSpec[]): {
 		),
 		refused,
 	};
+}
+
+// A file of ours that somebody edited is theirs: `remove` leaves it, and says so.
+function editedFiles(
+	{ name, mac }: Managed,
+	observed: Observed,
+	{ verb }: Request,
+): Note[] {
+	if (verb !== "remove") return [];
+	return foreignFiles(name, mac, observed).map(({ path }) => ({
+		link: name,
+		text: `${path} is not ours (made or edited by hand): left as it is`,
+	}));
 }
 
 // The copy of a user's file that no record names any more cannot be given back by itself.

@@ -1,4 +1,5 @@
 import { isIpv4, parseCidr } from "./ipv4.js";
+import { quote } from "./quote.js";
 
 /**
  * What a rendered file may hold, whoever wrote the template. ifcfg files are sourced by root's
@@ -20,7 +21,7 @@ export function ifcfgProblem(
 	const problem = firstProblem(text, (line) => {
 		const match = assignment.exec(line);
 		if (!match?.[1])
-			return `${show(line)} is not KEY="value" with a plain value`;
+			return `${quote(line)} is not KEY="value" with a plain value`;
 		if (forbidden.test(match[1]))
 			return `${match[1]} may not be set in a file that root's shell reads`;
 		if (seen[match[1]] !== undefined) return `${match[1]} is set twice`;
@@ -44,13 +45,13 @@ export function routeProblem(text: string, link: string): string | undefined {
 				: undefined;
 		const dst = words.shift() ?? "";
 		if (dst !== "default" && !parseCidr(dst))
-			return `${show(line)} does not begin with a prefix or \`default\``;
+			return `${quote(line)} does not begin with a prefix or \`default\``;
 		const pairs = pairsOf(words);
-		if (!pairs) return `${show(line)} is not words for \`ip route add\``;
+		if (!pairs) return `${quote(line)} is not words for \`ip route add\``;
 		if (!type && pairs.dev !== link)
-			return `${show(line)} lacks \`dev ${link}\``;
+			return `${quote(line)} lacks \`dev ${link}\``;
 		if (dst === "default" && !pairs.table)
-			return `${show(line)} lacks \`table\`: main's default route stays on the primary`;
+			return `${quote(line)} lacks \`table\`: main's default route stays on the primary`;
 		return pairProblem(line, pairs, [
 			"dev",
 			"via",
@@ -68,11 +69,11 @@ export function routeProblem(text: string, link: string): string | undefined {
 export function ruleProblem(text: string): string | undefined {
 	return firstProblem(text, (line) => {
 		const pairs = pairsOf(line.split(" "));
-		if (!pairs) return `${show(line)} is not words for \`ip rule add\``;
+		if (!pairs) return `${quote(line)} is not words for \`ip rule add\``;
 		if (!pairs.priority || !pairs.table)
-			return `${show(line)} needs a numeric table and priority`;
+			return `${quote(line)} needs a numeric table and priority`;
 		if (!parseCidr(pairs.from ?? "") && !parseCidr(pairs.to ?? ""))
-			return `${show(line)} names no address`;
+			return `${quote(line)} names no address`;
 		return pairProblem(line, pairs, ["from", "to", "table", "priority"]);
 	});
 }
@@ -82,7 +83,7 @@ export function sysctlProblem(text: string): string | undefined {
 	return firstProblem(text, (line) =>
 		/^net\.ipv4\.conf\.[A-Za-z0-9_.-]+ = [0-9]+$/.test(line)
 			? undefined
-			: `${show(line)} is not \`net.ipv4.conf.NAME.KEY = NUMBER\``,
+			: `${quote(line)} is not \`net.ipv4.conf.NAME.KEY = NUMBER\``,
 	);
 }
 
@@ -97,7 +98,7 @@ function firstProblem(
 		if (line === "") continue;
 		const problem = line.startsWith("#")
 			? evaluated.test(line) || line.includes("ADDRESS")
-				? `${show(line)}: such a comment would be evaluated by network-scripts`
+				? `${quote(line)}: such a comment would be evaluated by network-scripts`
 				: undefined
 			: check(line);
 		if (problem) return `line ${index + 1}: ${problem}`;
@@ -137,10 +138,6 @@ function pairProblem(
 			!(isFine[key] ?? ((text) => /^\d{1,9}$/.test(text)))(value),
 	);
 	return wrong
-		? `${show(line)}: \`${wrong.join(" ")}\` is not understood`
+		? `${quote(line)}: \`${wrong.join(" ")}\` is not understood`
 		: undefined;
-}
-
-function show(line: string): string {
-	return JSON.stringify(line.length > 80 ? `${line.slice(0, 77)}...` : line);
 }

@@ -71,6 +71,8 @@ export interface FileState {
 /** A file under observation; one that cannot be read has no content, and so is not ours. */
 export interface ObservedFile extends FileState {
 	path: string;
+	/** It is there and could not be read (too large, or not allowed): no copy of it can be kept. */
+	isUnread?: boolean;
 }
 
 /** What decides about the backend, read without starting a process. */
@@ -187,6 +189,8 @@ export interface Desired {
 	recorded: Managed[];
 	/** Managed ENIs this run does not touch; their sysctl lines stay. */
 	others: Managed[];
+	/** Names of managed links that are held now: their files were edited by hand. */
+	held: string[];
 	verdicts: Verdict[];
 	/** Things worth a line that change no outcome. */
 	notes: Note[];

@@ -214,16 +214,25 @@ function restoreUserLinks(
 		);
 		if (!before?.up || isReused || !link) return [];
 		const { name } = link;
-		const isPresent = (words: string[]) =>
-			now.routes.some((route) => route.words.join(" ") === words.join(" "));
+		// Only what stood until this run: what its owner has taken away meanwhile (a VIP) stays away.
+		const stood = observed.links.find(
+			(one) => one.name === name && one.mac === managed.mac,
+		);
+		const isIn = (routes: KernelState["routes"], words: string[]) =>
+			routes.some((route) => route.words.join(" ") === words.join(" "));
 		return [
 			...(link.up ? [] : [{ kind: "link", link: name, op: "up" } as Step]),
 			...before.addresses
 				.map((words) => words.split(" "))
-				.filter(([cidr = ""]) => !hasAddress(link, cidr))
+				.filter(
+					([cidr = ""]) =>
+						stood && hasAddress(stood, cidr) && !hasAddress(link, cidr),
+				)
 				.map((words): Step => ({ kind: "addr", link: name, op: "add", words })),
 			...before.routes
-				.filter((words) => !isPresent(words))
+				.filter(
+					(words) => isIn(observed.routes, words) && !isIn(now.routes, words),
+				)
 				.map(
 					(words): Step => ({ kind: "route", link: name, op: "append", words }),
 				),

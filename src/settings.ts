@@ -1,6 +1,7 @@
 import { AgentError } from "./errors.js";
 import type { Restart, Routing, RpFilter, Settings } from "./model.js";
 import { defaultMetadataUrls } from "./observe/metadata.js";
+import { quote } from "./quote.js";
 
 /** Settings as they may come from one place; undefined means that place is silent. */
 export interface PartialSettings {
@@ -73,7 +74,7 @@ function oneOf<T extends string>(...values: T[]) {
 		if (found === undefined)
 			throw new AgentError(
 				"usage",
-				`${name}: ${JSON.stringify(String(value).slice(0, 40))} is not one of ${values.join(", ")}`,
+				`${name}: ${quote(String(value))} is not one of ${values.join(", ")}`,
 			);
 		return found;
 	};
@@ -85,7 +86,7 @@ function checkUrl(value: string, name: string): string {
 	if (!isPlain)
 		throw new AgentError(
 			"usage",
-			`${name}: ${JSON.stringify(value.slice(0, 80))} is not a plain http:// address, such as ${defaultMetadataUrls[0]}`,
+			`${name}: ${quote(value)} is not a plain http:// address, such as ${defaultMetadataUrls[0]}`,
 		);
 	return value.replace(/\/+$/, "");
 }

@@ -9,6 +9,7 @@ import {
 	subnetOf,
 } from "./ipv4.js";
 import type { StaticSource } from "./model.js";
+import { quote } from "./quote.js";
 
 /**
  * Addresses given by a person, in flags or the config: the first with its prefix (or with a
@@ -29,7 +30,7 @@ export function parseStaticSource(given: {
 	const problem = hostAddressProblem(primary.ip, primary.prefix);
 	if (problem) return `address: ${primary.ip} ${problem}`;
 	if (!isIpv4(given.gateway))
-		return `gateway: ${show(given.gateway)} is not an IPv4 address`;
+		return `gateway: ${quote(given.gateway)} is not an IPv4 address`;
 	const misfit = gatewayProblem(given.gateway, primary.ip, primary.prefix);
 	if (misfit) return `gateway: ${given.gateway} ${misfit}`;
 	const subnet = subnetOf(primary.ip, primary.prefix);
@@ -38,7 +39,7 @@ export function parseStaticSource(given: {
 		const cidr =
 			parseCidr(text) ?? (isIpv4(text) ? { ip: text, prefix: 32 } : undefined);
 		if (!cidr)
-			return `address: ${show(text)} is not an IPv4 address with a prefix`;
+			return `address: ${quote(text)} is not an IPv4 address with a prefix`;
 		if (cidr.prefix !== 32 && cidr.prefix !== primary.prefix) {
 			return `address: ${text} has another prefix than ${primary.ip}/${primary.prefix}: all lie in one subnet`;
 		}
@@ -63,17 +64,13 @@ function withPrefix(
 	const cidr = parseCidr(text);
 	if (cidr && netmask === undefined) return cidr;
 	if (cidr)
-		return `netmask: ${show(netmask ?? "")} is given beside the prefix of ${text}: one of the two is enough`;
+		return `netmask: ${quote(netmask ?? "")} is given beside the prefix of ${text}: one of the two is enough`;
 	if (!isIpv4(text))
-		return `address: ${show(text)} is not an IPv4 address with a prefix, such as 192.168.1.62/26`;
+		return `address: ${quote(text)} is not an IPv4 address with a prefix, such as 192.168.1.62/26`;
 	if (netmask === undefined)
 		return `address: ${text} has no prefix: write ${text}/26, or give the netmask as well`;
 	const prefix = prefixOfMask(netmask);
 	return prefix === undefined
-		? `netmask: ${show(netmask)} is not a contiguous IPv4 mask, such as 255.255.255.192`
+		? `netmask: ${quote(netmask)} is not a contiguous IPv4 mask, such as 255.255.255.192`
 		: { ip: text, prefix };
-}
-
-function show(text: string): string {
-	return JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text);
 }

@@ -1,5 +1,6 @@
 import { paths } from "./paths.js";
 import type { SysctlSetting } from "./render.js";
+import { linkSysctls } from "./sysctl-keys.js";
 
 /**
  * Reversible edits of /etc/sysctl.conf. Text is latin1, so that a file in any encoding, with CRLF
@@ -12,9 +13,11 @@ const fileCreated = " (file created)";
 const newlineAdded = " (newline added)";
 const disabled = "# disabled by eni-configure: ";
 
-// An end line that somebody deleted takes nothing of the user's with it: the body is lines of ours.
+// Of a block whose end line somebody deleted only lines that are surely ours count: what follows is the user's.
+const ownLine = `net\\.ipv4\\.conf\\.[\\w-]+\\.(?:${linkSysctls.join("|")}) = \\d+\\n`;
+const whole = `(?:(?:net\\.ipv4\\.conf\\.|#(?! eni-configure)).*\\n)*${escapeRegExp(end)}(?:\\n|$)`;
 const block = new RegExp(
-	`^${escapeRegExp(begin)}( \\([a-z ]+\\))?\n(?:(?:net\\.ipv4\\.conf\\.|#(?! eni-configure)).*\n)*(?:${escapeRegExp(end)}(?:\n|$))?`,
+	`^${escapeRegExp(begin)}( \\([a-z ]+\\))?\\n(?:${whole}|(?:${ownLine})*)`,
 	"gm",
 );
 
@@ -24,6 +27,12 @@ export function stripSysctlConf(
 ): string | undefined {
 	const { head, tail, isOurs } = takeApart(content);
 	return isOurs && head + tail === "" ? undefined : head + tail;
+}
+
+/** Our block in a text, as it stands; undefined where there is none. */
+export function blockOf(content: string): string | undefined {
+	const matches = [...content.matchAll(block)];
+	return matches[matches.length - 1]?.[0];
 }
 
 // The user's text before and after our block; `isOurs` where the file exists because of us, or not at all.

@@ -10,6 +10,7 @@ import type {
 	Step,
 } from "./model.js";
 import { type KernelWant, kernelDifference } from "./plan/kernel-difference.js";
+import { blockOf } from "./sysctl-conf.js";
 
 /** What differs from the kernel state that is wanted: each step that would still be needed is a finding. */
 export function kernelFindings(want: KernelWant, now: KernelState): Finding[] {
@@ -110,6 +111,10 @@ export function fileFindings(plan: Plan, files: ObservedFile[]): Finding[] {
 				: [];
 		}
 		if (file?.content === step.content) return [];
+		// Other lines of /etc/sysctl.conf are anybody's to change.
+		const block = blockOf(step.content);
+		if (file && block !== undefined && blockOf(file.content) === block)
+			return [];
 		return [
 			{
 				link: step.link,

@@ -110,6 +110,7 @@ async function write(
 	step: WriteStep,
 	execution: Execution,
 ): Promise<Finding[]> {
+	refuseChanged(step, execution);
 	if (step.keepCopy && step.before) keepCopy(step.path, step.before, execution);
 	const owner = step.owner ?? step.before;
 	writeAtomically(execution.system.fs, step.path, {
@@ -124,9 +125,24 @@ async function remove(
 	step: RemoveStep,
 	execution: Execution,
 ): Promise<Finding[]> {
+	refuseChanged(step, execution);
 	if (step.keepCopy) keepCopy(step.path, step.before, execution);
 	removeFile(execution.system.fs, step.path);
 	return [];
+}
+
+// Somebody saved the file between our look and now: what they wrote is not ours to replace.
+function refuseChanged(
+	{ path, before }: WriteStep | RemoveStep,
+	{ system, force }: Execution,
+): void {
+	if (force) return;
+	if (readFile(system.fs, path)?.content !== before?.content) {
+		throw new AgentError(
+			"refused",
+			`${path} was changed by somebody else meanwhile: run it again`,
+		);
+	}
 }
 
 function keepCopy(

@@ -1,5 +1,12 @@
 import { messageOf } from "../errors.js";
-import type { InterfaceSpec, Step } from "../model.js";
+import { isOurs } from "../marker.js";
+import type {
+	InterfaceSpec,
+	ObservedFile,
+	RemoveStep,
+	Step,
+	WriteStep,
+} from "../model.js";
 import { observeKernel } from "../observe/kernel.js";
 import { observeFile } from "../observe/link-files.js";
 import { paths } from "../paths.js";
@@ -31,12 +38,22 @@ export async function rollBack(
 	for (const step of revertSteps(done, scope)) {
 		// A file that cannot be put back must not keep the NIC from its addresses.
 		try {
-			if (!isInPlace(system, step)) await execute([step], backwards);
+			if (isInPlace(system, step)) continue;
+			const saved = savedByOthers(run, step);
+			if (saved === undefined) await execute([step], backwards);
+			else if (saved.path === paths.sysctlConf) {
+				await execute(withoutOurs(run, saved), backwards);
+			} else {
+				system.log(
+					"warning",
+					`roll back: ${saved.path} was changed by somebody else meanwhile: left as it is`,
+				);
+			}
 		} catch (error) {
 			system.log("error", `roll back: ${messageOf(error)}`);
 		}
 	}
-	if (links === "all") dropCopies(run);
+	dropCopies(run);
 	try {
 		if (links !== "all") {
 			const survivors = desired.interfaces.filter(
@@ -85,13 +102,59 @@ function isInPlace(system: System, step: Step): boolean {
 	);
 }
 
+// A file that holds neither what we wrote nor what stood there before is somebody's who saved it meanwhile.
+function savedByOthers(
+	{ system, execution }: Run,
+	step: Step,
+): ObservedFile | undefined {
+	if (step.kind !== "write" && step.kind !== "remove") return undefined;
+	const [file] = observeFile(system.fs, step.path);
+	const own = execution.done
+		.map((one) => one.step)
+		.find(
+			(one): one is WriteStep | RemoveStep =>
+				(one.kind === "write" || one.kind === "remove") &&
+				one.path === step.path,
+		);
+	const isKnown =
+		file?.content === own?.before?.content ||
+		(own?.kind === "write" && file?.content === own.content);
+	return isKnown ? undefined : file;
+}
+
+// Their text with the block as it was: the lines of what was managed before the run.
+function withoutOurs(
+	{ desired, means }: Run,
+	{ content, mode, uid, gid }: ObservedFile,
+): Step[] {
+	const before = { ...desired, interfaces: [], others: desired.recorded };
+	const settings = sysctlSettings(before);
+	const rendered = settings.length > 0 ? means.renderer.sysctl(settings) : "";
+	return [
+		{
+			kind: "write",
+			link: undefined,
+			path: paths.sysctlConf,
+			content: editSysctlConf(content, settings, rendered) ?? "",
+			mode,
+			owner: { uid, gid },
+			before: undefined,
+			keepCopy: false,
+		},
+	];
+}
+
 function areFilesBack({ system, execution }: Run, links: string[] | "all") {
 	return execution.done.every(({ step }) => {
 		if (step.kind !== "write" && step.kind !== "remove") return true;
 		const isConcerned =
 			links === "all" || (step.link !== undefined && links.includes(step.link));
 		const [file] = observeFile(system.fs, step.path);
-		return !isConcerned || file?.content === step.before?.content;
+		const isTheirs =
+			file !== undefined &&
+			!isOurs(file.content) &&
+			(step.kind === "remove" || file.content !== step.content);
+		return !isConcerned || file?.content === step.before?.content || isTheirs;
 	});
 }
 

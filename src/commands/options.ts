@@ -2,6 +2,7 @@ import { readConfig } from "../config.js";
 import { AgentError } from "../errors.js";
 import type { Request, Settings } from "../model.js";
 import { paths } from "../paths.js";
+import { quote } from "../quote.js";
 import { mergeSettings, type PartialSettings } from "../settings.js";
 import { parseStaticSource } from "../static-source.js";
 import type { FileSystem } from "../system.js";
@@ -112,10 +113,7 @@ function readRequest(
 		);
 	for (const name of nics) {
 		if (!/^[A-Za-z0-9_.:@-]{1,15}$/.test(name))
-			throw new AgentError(
-				"usage",
-				`${JSON.stringify(name.slice(0, 40))} is not a NIC name`,
-			);
+			throw new AgentError("usage", `${quote(name)} is not a NIC name`);
 	}
 	return {
 		verb: command === "remove" ? "remove" : "configure",
@@ -172,7 +170,7 @@ function seconds(
 	if (!/^\d{1,5}(\.\d{1,3})?$/.test(text))
 		throw new AgentError(
 			"usage",
-			`--${name}: ${JSON.stringify(text.slice(0, 40))} is not a number of seconds`,
+			`--${name}: ${quote(text)} is not a number of seconds`,
 		);
 	return Number(text) * 1000;
 }

@@ -76,8 +76,12 @@ export function primaryReason(
 export function findPrimary(observed: Observed): Link | undefined {
 	const mac = observed.cloud?.primaryMac ?? observed.state.primary?.mac;
 	const dev = defaultRoutes(observed.routes)[0]?.devs[0];
+	// A tunnel's default route does not say which NIC is the primary.
+	const none = { names: [], macs: [], drivers: [] };
+	const isNic = (link: Link) =>
+		link.lowers.length > 0 || notCandidate(link, none) === undefined;
 	return (
 		observed.links.find((link) => mac !== undefined && link.mac === mac) ??
-		observed.links.find((link) => link.name === dev)
+		observed.links.find((link) => link.name === dev && isNic(link))
 	);
 }

@@ -25,6 +25,16 @@ export function decide(
 	});
 	if (request.verb === "remove") {
 		const isManaged = recorded.some((managed) => managed.name === name);
+		const carriesDefault = defaultRoutes(observed.routes).some((route) =>
+			route.devs.includes(name),
+		);
+		if (isManaged && carriesDefault) {
+			return stop(
+				"primary",
+				"carries the machine's default route: taking it down would cut the machine off; give the route back to the primary first",
+				exitCodes.refused,
+			);
+		}
 		return isManaged
 			? stop("released", "is removed", exitCodes.converged)
 			: stop(
@@ -101,6 +111,14 @@ export function decide(
 	const foreign = foreignFiles(name, link.mac, observed);
 	if (foreign.length > 0 && !request.force)
 		return stop("held", heldAdvice(name, foreign), exitCodes.refused);
+	const unread = foreign.find((file) => file.isUnread);
+	if (unread) {
+		return stop(
+			"held",
+			`${unread.path} cannot be read (more than 64 KiB?), so no copy of it can be kept: move it away`,
+			exitCodes.refused,
+		);
+	}
 
 	const held = address.addresses.flatMap((cidr) => {
 		const reason = addressHolder(ipOf(cidr), link, context);
@@ -136,11 +154,17 @@ function specOf(link: Link, address: Address, context: Context): InterfaceSpec {
 	const subnet = subnetOf(primary.ip, primary.prefix);
 	const table = chooseTable(link, observed, recorded, context.taken);
 	context.taken.push(table);
-	const isShared = primaries.some((other) =>
-		other.addresses.some(
-			({ family, ip, prefix }) =>
-				family === 4 && subnetOf(ip, prefix) === subnet,
-		),
+	// Whoever has no rules of its own (the primary, a bridge, a NIC set up by hand) needs its route first.
+	const hasRules = ({ mac }: Link) =>
+		recorded.some((managed) => managed.mac === mac);
+	const isShared = observed.links.some(
+		(other) =>
+			other.name !== link.name &&
+			(primaries.includes(other) || !hasRules(other)) &&
+			other.addresses.some(
+				({ family, ip, prefix }) =>
+					family === 4 && subnetOf(ip, prefix) === subnet,
+			),
 	);
 	return {
 		name: link.name,

@@ -7,7 +7,7 @@ export function foreignFiles(
 	name: string,
 	mac: string,
 	observed: Pick<Observed, "files">,
-): { path: string; content: string }[] {
+): Observed["files"] {
 	const own = linkFilePaths(name);
 	return observed.files.filter((file) => {
 		if (isOurs(file.content)) return false;

@@ -20,7 +20,7 @@ export function observeFile(fs: FileSystem, path: string): ObservedFile[] {
 		const file = readFile(fs, path, limit);
 		return file ? [{ path, ...file }] : [];
 	} catch {
-		return [{ path, content: "", mode: 0, uid: 0, gid: 0 }];
+		return [{ path, content: "", mode: 0, uid: 0, gid: 0, isUnread: true }];
 	}
 }
 

@@ -1,5 +1,6 @@
 import { isIpv4 } from "../ipv4.js";
 import type { CloudView, EniAnswer, State, StateEntry } from "../model.js";
+import { quote } from "../quote.js";
 import type { System } from "../system.js";
 import {
 	isMac,
@@ -208,10 +209,6 @@ function failed(leaf: string, read: Exclude<Read, { kind: "ok" }>): EniAnswer {
 		state: read.kind === "error" ? "error" : "unsettled",
 		reason: `${leaf} ${read.reason}`,
 	};
-}
-
-function quote(text: string): string {
-	return JSON.stringify(text.slice(0, 60));
 }
 
 function createClient(system: System, urls: string[]): Client {

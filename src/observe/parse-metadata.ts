@@ -8,6 +8,7 @@ import {
 	subnetOf,
 } from "../ipv4.js";
 import type { Eni, EniAnswer } from "../model.js";
+import { quote } from "../quote.js";
 
 /** The answer to one read of the metadata service; nothing but `ok` ever carries a value. */
 export type Read =
@@ -118,7 +119,7 @@ export function parseMask(
 	const prefix = prefixOfMask(text);
 	return prefix === undefined
 		? {
-				reason: `subnet-mask ${JSON.stringify(text.slice(0, 40))} is not a contiguous IPv4 mask`,
+				reason: `subnet-mask ${quote(text)} is not a contiguous IPv4 mask`,
 			}
 		: { prefix };
 }

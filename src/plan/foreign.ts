@@ -93,11 +93,7 @@ export function defaultRouteSteps(
 	const missing = before.filter(
 		(route) => !present.some((one) => textOf(one) === textOf(route)),
 	);
-	// Somebody else may have moved the default on purpose meanwhile, a DHCP client for one.
-	const isLost = (route: Route) =>
-		!present.some(
-			(one) => !thieves.includes(one) && one.metric === route.metric,
-		);
+	const isLost = (route: Route) => isLostDefault(route, present, thieves);
 	return [
 		...thieves.map(
 			(route): Step => ({
@@ -116,4 +112,19 @@ export function defaultRouteSteps(
 			}),
 		),
 	];
+}
+
+/**
+ * Whether a default route of before is to be put back: a thief took its place, or none is left.
+ * Otherwise somebody moved it on purpose meanwhile, a DHCP client for one.
+ */
+export function isLostDefault(
+	route: Route,
+	present: Route[],
+	thieves: Route[],
+): boolean {
+	const others = present.filter((one) => !thieves.includes(one));
+	return (
+		others.length === 0 || thieves.some((one) => one.metric === route.metric)
+	);
 }

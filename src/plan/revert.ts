@@ -1,3 +1,4 @@
+import { isMainDefault } from "../desire/candidate.js";
 import { isOurRule } from "../desire/managed.js";
 import type {
 	Desired,
@@ -8,6 +9,7 @@ import type {
 	Step,
 } from "../model.js";
 import { addressWords } from "./addresses.js";
+import { isLostDefault } from "./foreign.js";
 
 /** What of a run is being undone. */
 export interface RevertScope {
@@ -151,8 +153,23 @@ export function revertKernel(
 		);
 		return [{ name: link.name, ...changed }];
 	});
+	// What its owner took away meanwhile, without a command of ours, stays away.
+	const isOursToMend = (route: Route) =>
+		(route.devs.some(isBounced) && !isMainDefault(route)) ||
+		tables.includes(route.table) ||
+		route.proto === "kernel" ||
+		(isMainDefault(route) &&
+			isLostDefault(
+				route,
+				now.routes.filter(isMainDefault),
+				removable.filter(isMainDefault),
+			));
 	const isOurAddress = (name: string, cidr: string) =>
 		failed.some((one) => one.name === name && one.addresses.includes(cidr));
+	const isRecorded = (name: string, cidr: string) =>
+		desired.recorded.some(
+			(one) => one.name === name && one.addresses.includes(cidr),
+		);
 	const state = (op: "up" | "down") =>
 		links.flatMap(({ link, present }): Step[] =>
 			present && link.up !== present.up && link.up === (op === "up")
@@ -194,16 +211,21 @@ export function revertKernel(
 		...state("down"),
 		...state("up"),
 		...addresses.flatMap(({ name, missing }) =>
-			missing.map(
-				(address): Step => ({
-					kind: "addr",
-					link: name,
-					op: "add",
-					words: addressWords(address),
-				}),
-			),
+			missing
+				.filter(
+					({ ip, prefix }) =>
+						isBounced(name) || isRecorded(name, `${ip}/${prefix}`),
+				)
+				.map(
+					(address): Step => ({
+						kind: "addr",
+						link: name,
+						op: "add",
+						words: addressWords(address),
+					}),
+				),
 		),
-		...inOrder(routes.missing, before.routes, now.routes),
+		...inOrder(routes.missing.filter(isOursToMend), before.routes, now.routes),
 		...rules.missing
 			.filter((rule) => scope.touched === "all" || isOurRule(rule, implied))
 			.map(

@@ -40,7 +40,8 @@ export function wantedSysctls(
 			link === "all" ||
 			link === "default" ||
 			observed.links.some((one) => one.name === link);
-		if (isThere) wanted[sysctlKey(link, leaf)] = value;
+		if (isThere && !desired.held.includes(link))
+			wanted[sysctlKey(link, leaf)] = value;
 	}
 	// What no managed ENI needs any more returns to what it was, unless somebody has changed it since.
 	const giveBack = Object.fromEntries(
