@@ -1,5 +1,6 @@
 import { fstatSync } from "node:fs";
 import { AgentError, isAgentError, messageOf } from "../errors.js";
+import { quote } from "../quote.js";
 import { realSystem } from "../real-system.js";
 import type { LogLevel, System } from "../system.js";
 import { configure } from "./configure.js";
@@ -23,6 +24,7 @@ export async function runCommand(
 		command === "remove";
 	const system = realSystem(createLog(values, process.env), isChanging);
 	try {
+		checkLogLevel(process.env.ENI_CONFIGURE_LOG_LEVEL);
 		const options = readOptions(system.fs, command, values, process.env);
 		if (!options.request.dryRun) requireRoot(system, command);
 		if (command === "status") {
@@ -39,6 +41,15 @@ export async function runCommand(
 		printError(command, known, values.json === true, write, system.log);
 		return known.exitCode;
 	}
+}
+
+function checkLogLevel(level: string | undefined): void {
+	const known = Object.keys(priorities);
+	if (level === undefined || known.includes(level)) return;
+	throw new AgentError(
+		"usage",
+		`ENI_CONFIGURE_LOG_LEVEL: ${quote(level)} is not one of ${known.join(", ")}`,
+	);
 }
 
 function requireRoot(system: System, command: string): void {
@@ -65,11 +76,6 @@ function createLog(
 				? "error"
 				: (env.ENI_CONFIGURE_LOG_LEVEL ?? "info");
 	const limit = priorities[wanted as LogLevel];
-	if (limit === undefined) {
-		process.stderr.write(
-			`ENI_CONFIGURE_LOG_LEVEL: ${wanted} is not one of ${Object.keys(priorities).join(", ")}: going by info\n`,
-		);
-	}
 	const isJournal = isJournalStream(env.JOURNAL_STREAM);
 	return (level, message) => {
 		if (priorities[level] > (limit ?? priorities.info)) return;

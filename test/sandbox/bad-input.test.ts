@@ -344,6 +344,21 @@ describe("bad input gets one clear line and leaves the machine as it was", () =>
 		expect(await sandbox.snapshot("/etc/eni-configure")).toBe(before);
 	});
 
+	it("an environment variable with a value that is none", async () => {
+		const level = { ENI_CONFIGURE_LOG_LEVEL: "loud" };
+		expect(await complaint(sandbox, ["eth1"], 2, level)).toContain(
+			'ENI_CONFIGURE_LOG_LEVEL: "loud" is not one of error, warning, info, debug',
+		);
+		const restart = { ENI_CONFIGURE_RESTART: "often" };
+		expect(await complaint(sandbox, ["eth1"], 2, restart)).toContain(
+			'ENI_CONFIGURE_RESTART: "often" is not one of',
+		);
+		const config = { ENI_CONFIGURE_CONFIG: "/etc/none.yaml" };
+		expect(await complaint(sandbox, ["eth1"], 2, config)).toContain(
+			"/etc/none.yaml: there is no such file",
+		);
+	});
+
 	it("a template that renders shell", async () => {
 		await sandbox.write(
 			"/etc/eni-configure/templates/ifcfg.hbs",

@@ -69,6 +69,11 @@ describe("status", () => {
 				expect(result.stdout).toMatch(/eth1 +\S+ {2}up, managed, table 1001/);
 				expect(result.stdout).toContain("10.0.2.20/24 (EIP 203.0.113.7)");
 				expect(result.stdout).not.toContain("veth");
+				expect(result.stdout).toMatch(
+					/^machine: {2}\S.*, \d+ cores, [\d.]+ GiB\n/,
+				);
+				expect(result.stdout).toMatch(/\nbackend: {2}initscripts \(CentOS/);
+				expect(result.stdout).toContain("metadata: 2 ENIs");
 				const json = (await sandbox.agent(["status", "--json"])).json<{
 					interfaces: { name: string; role: string }[];
 				}>();

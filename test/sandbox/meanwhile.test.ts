@@ -149,6 +149,62 @@ describe("what somebody does during a run is not undone", () => {
 		}));
 });
 
+describe("what verify finds after commands that did more than they should", () => {
+	it("rp_filter re-asserted once, by whatever ifup runs, is put right", () =>
+		inSandbox({ enis: [otherSubnet] }, async (s) => {
+			const env = await wrap(
+				s,
+				"ifup",
+				"echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter",
+			);
+			const report = await run(s, ["eth1"], 0, env);
+			expect(report.findings).toEqual([
+				{
+					link: null,
+					kind: "rp_filter",
+					want: "net.ipv4.conf.all.rp_filter = 0",
+					got: "1",
+					mended: true,
+				},
+			]);
+			expect(await s.sysctl("conf/all/rp_filter")).toBe("0");
+		}));
+
+	it("a service restart that is rolled back leaves eth0 its VIP, its route and the rules of others", () =>
+		inSandbox({ enis: [otherSubnet] }, async (s) => {
+			await s.fault("arp-wait", "0");
+			await shell(
+				s,
+				"ip addr add 10.0.1.99/32 dev eth0; ip route add 10.60.0.0/16 via 10.0.1.1 dev eth0; ip rule add from 10.7.0.0/16 lookup 77 priority 500",
+			);
+			await s.gatewaySilent("eth1", true);
+			const before = await s.snapshot();
+			await run(s, ["eth1", "--restart", "service"], 3);
+			expect(await s.snapshot()).toBe(before);
+		}));
+
+	it("a NIC with somebody's VIP on it is not restarted by the ladder", () =>
+		inSandbox({ enis: [otherSubnet] }, async (s) => {
+			await run(s, ["eth1"]);
+			await shell(s, "ip addr add 10.0.2.99/32 dev eth1");
+			await s.assign("eth1", "10.0.2.30");
+			const real = (await shell(s, "type -P ip")).trim();
+			await s.write(
+				"/etc/sandbox/bin/ip",
+				`#!/bin/bash\nif [[ "$*" == *batch* ]]; then grep -v "add 10.0.2.30/32" | ${real} "$@"; exit; fi\nexec ${real} "$@"\n`,
+				0o755,
+			);
+			await s.clearCalls();
+			await run(s, ["eth1"], 3);
+			expect((await s.calls()).map(({ argv }) => argv[0])).not.toContain(
+				"ifdown",
+			);
+			expect(await s.ip("-o", "-4", "addr", "show", "eth1")).toContain(
+				"10.0.2.99",
+			);
+		}));
+});
+
 describe("what the agent cannot be sure of it leaves alone", () => {
 	it("a file too large to keep a copy of is not replaced, not even with --force", () =>
 		inSandbox({ enis: [otherSubnet] }, async (s) => {
@@ -179,7 +235,7 @@ describe("what the agent cannot be sure of it leaves alone", () => {
 			);
 			await s.metadata.override("mac", { status: 500 });
 			const before = await s.snapshot();
-			await run(s, ["--all", "--force", "--metadata-url", s.metadata.url], 4);
+			await run(s, ["--all", "--force", "--metadata-url", s.metadata.url], 5);
 			expect(await s.snapshot()).toBe(before);
 		}));
 
