@@ -53,8 +53,8 @@ export async function rollBack(
 			system.log("error", `roll back: ${messageOf(error)}`);
 		}
 	}
-	dropCopies(run);
 	try {
+		dropCopies(run);
 		if (links !== "all") {
 			const survivors = desired.interfaces.filter(
 				(spec) => !links.includes(spec.name),
@@ -79,12 +79,12 @@ export async function rollBack(
 
 // Copies that --force kept of files which are in their place again.
 function dropCopies({ system, execution }: Run): void {
-	for (const { copy, path } of execution.backups.splice(0)) {
-		const [file] = observeFile(system.fs, path);
-		const [kept] = observeFile(system.fs, `${paths.backups}/${copy}`);
-		if (kept !== undefined && file?.content === kept.content) {
-			removeFile(system.fs, kept.path);
-		}
+	for (const backup of [...execution.backups]) {
+		const [file] = observeFile(system.fs, backup.path);
+		const [kept] = observeFile(system.fs, `${paths.backups}/${backup.copy}`);
+		if (kept === undefined || file?.content !== kept.content) continue;
+		removeFile(system.fs, kept.path);
+		execution.backups.splice(execution.backups.indexOf(backup), 1);
 	}
 }
 

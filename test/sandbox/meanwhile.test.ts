@@ -300,6 +300,22 @@ describe("what the agent cannot be sure of it leaves alone", () => {
 		));
 });
 
+describe("copies that --force keeps", () => {
+	it("stay for the NIC that was taken over, and go for the one that was rolled back beside it", () =>
+		inSandbox({ enis: [otherSubnet, eth2] }, async (s) => {
+			const hand = (name: string) => `DEVICE=${name}\nONBOOT=no\n`;
+			await s.write(`${scripts}/ifcfg-eth1`, hand("eth1"));
+			await s.write(`${scripts}/ifcfg-eth2`, hand("eth2"));
+			await s.gatewaySilent("eth2", true);
+			await run(s, ["eth1", "eth2", "--force"], 3);
+			expect(await s.list("/var/lib/eni-configure/backup")).toEqual([
+				"ifcfg-eth1",
+			]);
+			await run(s, ["remove", "eth1"]);
+			expect(await s.read(`${scripts}/ifcfg-eth1`)).toBe(hand("eth1"));
+		}));
+});
+
 describe("the lock", () => {
 	it("outlives an agent that was killed, until the ifup it left behind has ended", () =>
 		inSandbox({ enis: [otherSubnet] }, async (s) => {
