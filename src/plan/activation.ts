@@ -1,6 +1,5 @@
 import { isMainDefault } from "../desire/candidate.js";
 import { ruleSource, ruleWords } from "../desire/managed.js";
-import { ipOf } from "../ipv4.js";
 import type {
 	Desired,
 	InterfaceSpec,
@@ -11,6 +10,7 @@ import type {
 	Settings,
 } from "../model.js";
 import { hasAddress } from "./addresses.js";
+import { connectedRoute } from "./table-routes.js";
 
 /** Whether the link carries addresses or routes that neither the kernel nor our record put there: ifdown would flush them. */
 export function hasForeign(
@@ -127,24 +127,13 @@ export function predict(
 			proto: undefined,
 			src: undefined,
 		};
-		const source = ipOf(spec.addresses[0] ?? "");
 		routes.push({
 			...route,
 			table: 254,
 			dst: spec.subnet,
 			via: undefined,
 			proto: "kernel",
-			words: [
-				spec.subnet,
-				"dev",
-				spec.name,
-				"proto",
-				"kernel",
-				"scope",
-				"link",
-				"src",
-				source,
-			],
+			words: connectedRoute(spec),
 		});
 		const { table } = spec;
 		if (table === undefined) continue;

@@ -1,10 +1,14 @@
 import { isRuleFor, ruleSource, ruleWords } from "../desire/managed.js";
-import { ipOf } from "../ipv4.js";
 import type { InterfaceSpec, KernelState, Managed, Step } from "../model.js";
 import { hasAddress } from "./addresses.js";
 import { defaultRouteSteps, foreignSteps } from "./foreign.js";
 import { obsoleteSteps } from "./obsolete.js";
-import { isConnected, isSameRoute, tableRoutes } from "./table-routes.js";
+import {
+	connectedRoute,
+	isConnected,
+	isSameRoute,
+	tableRoutes,
+} from "./table-routes.js";
 
 /** What the kernel should hold after a run. */
 export interface KernelWant {
@@ -102,20 +106,8 @@ function demotion(spec: InterfaceSpec, now: KernelState, adds: Step[]): Step[] {
 	if (spec.demoteMetric === undefined) return [];
 	if (!now.links.some((one) => one.name === spec.name && one.mac === spec.mac))
 		return [];
-	const source = ipOf(spec.addresses[0] ?? "");
-	const route = (...more: string[]) => [
-		spec.subnet,
-		"dev",
-		spec.name,
-		"proto",
-		"kernel",
-		"scope",
-		"link",
-		"src",
-		source,
-		...more,
-	];
-	const demoted = route("metric", String(spec.demoteMetric));
+	const connected = connectedRoute(spec);
+	const demoted = [...connected, "metric", String(spec.demoteMetric)];
 	const first = now.routes.find(
 		(one) => isConnected(one, spec) && one.metric === 0,
 	);
@@ -140,7 +132,7 @@ function demotion(spec: InterfaceSpec, now: KernelState, adds: Step[]): Step[] {
 			kind: "route",
 			link: spec.name,
 			op: "del",
-			words: first?.words ?? route(),
+			words: first?.words ?? connected,
 		});
 	return steps;
 }

@@ -2,11 +2,14 @@ import { isMainDefault } from "../desire/candidate.js";
 import { isOurRule } from "../desire/managed.js";
 import type {
 	Desired,
+	FileState,
 	InterfaceSpec,
 	KernelState,
 	Managed,
+	RemoveStep,
 	Route,
 	Step,
+	WriteStep,
 } from "../model.js";
 import { addressWords } from "./addresses.js";
 import { isLostDefault } from "./foreign.js";
@@ -31,16 +34,7 @@ export function revertSteps(done: Step[], scope: RevertScope): Step[] {
 			case "write":
 				return [
 					step.before
-						? {
-								kind: "write",
-								link: step.link,
-								path: step.path,
-								content: step.before.content,
-								mode: step.before.mode,
-								owner: step.before,
-								before: undefined,
-								keepCopy: false,
-							}
+						? putBack(step, step.before)
 						: {
 								kind: "remove",
 								link: step.link,
@@ -55,18 +49,7 @@ export function revertSteps(done: Step[], scope: RevertScope): Step[] {
 							},
 				];
 			case "remove":
-				return [
-					{
-						kind: "write",
-						link: step.link,
-						path: step.path,
-						content: step.before.content,
-						mode: step.before.mode,
-						owner: step.before,
-						before: undefined,
-						keepCopy: false,
-					},
-				];
+				return [putBack(step, step.before)];
 			case "sysctl":
 				return step.before === undefined
 					? []
@@ -83,6 +66,15 @@ export function revertSteps(done: Step[], scope: RevertScope): Step[] {
 				return [];
 		}
 	});
+}
+
+function putBack(
+	{ link, path }: WriteStep | RemoveStep,
+	{ content, mode, uid, gid }: FileState,
+): WriteStep {
+	const owner = { uid, gid };
+	const nothing = { before: undefined, keepCopy: false };
+	return { kind: "write", link, path, content, mode, owner, ...nothing };
 }
 
 /**

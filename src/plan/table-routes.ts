@@ -1,3 +1,4 @@
+import { ipOf } from "../ipv4.js";
 import type { Managed, Route } from "../model.js";
 
 /** What `ip route` calls the routes of a spec's table: the subnet, the default, the throws. */
@@ -40,4 +41,13 @@ export function isConnected(
 		route.via === undefined &&
 		route.devs.join() === spec.name
 	);
+}
+
+/** The words of that route: the kernel makes it when the primary address is added. */
+export function connectedRoute(
+	spec: Pick<Managed, "name" | "subnet" | "addresses">,
+): string[] {
+	const source = ipOf(spec.addresses[0] ?? "");
+	const made = ["proto", "kernel", "scope", "link", "src", source];
+	return [spec.subnet, "dev", spec.name, ...made];
 }
