@@ -1,3 +1,4 @@
+import { nextBackOff } from "./back-off.js";
 import { isMainDefault } from "./desire/candidate.js";
 import {
 	linkFilePaths,
@@ -30,9 +31,22 @@ export interface Committed {
 	/** Entries of the record that were taken away. */
 	gone: Managed[];
 	backups: Backup[];
-	bootId: string;
 	/** False after `--restart none`: the kernel still holds what the record said before. */
 	isKernelDone: boolean;
+}
+
+/** The record after a run that was rolled back as a whole: what it wanted is not tried again at once. */
+export function stateAfterFailure(observed: Observed, desired: Desired): State {
+	const { state } = observed;
+	const failed = desired.interfaces.map((spec) => {
+		const old = state.interfaces[spec.mac];
+		const backOff = nextBackOff(spec, old, observed);
+		return [spec.mac, { ...(old ?? { name: spec.name }), backOff }];
+	});
+	return prune({
+		...state,
+		interfaces: { ...state.interfaces, ...Object.fromEntries(failed) },
+	});
 }
 
 /** The state record after a run. Pure: the old record and the run's result in, the new record out. */
@@ -50,20 +64,26 @@ export function nextState(
 		const released = request.verb === "remove" ? { released: true } : {};
 		interfaces[managed.mac] = { name: managed.name, table, ...released };
 	}
-	for (const spec of committed.failed) {
-		const { cache: _, ...old } = interfaces[spec.mac] ?? { name: spec.name };
-		if (interfaces[spec.mac]) interfaces[spec.mac] = old;
-	}
 	for (const spec of committed.kept) {
 		interfaces[spec.mac] = entryOf(spec, observed, desired, request, committed);
 	}
-	// Released until it is named again, or unbound.
+	for (const spec of committed.failed) {
+		const { cache: _, ...old } = interfaces[spec.mac] ?? { name: spec.name };
+		interfaces[spec.mac] = {
+			...old,
+			backOff: nextBackOff(spec, old, observed),
+		};
+	}
+	// Released, or backing off, until it is named again or unbound.
 	for (const [mac, entry] of Object.entries(interfaces)) {
 		const isUnbound =
 			cloud?.listed !== undefined &&
 			!cloud.listed.includes(mac) &&
 			!observed.links.some((link) => link.mac === mac);
-		if (entry.released && isUnbound) delete interfaces[mac];
+		if (!isUnbound || (!entry.released && !entry.backOff)) continue;
+		const { released: _, backOff: __, ...rest } = entry;
+		if (entry.managed) interfaces[mac] = rest;
+		else delete interfaces[mac];
 	}
 	const primary =
 		cloud?.primaryMac && cloud.instanceId
@@ -111,9 +131,7 @@ function entryOf(
 		managed: managedOf(spec, []),
 		leftover: committed.isKernelDone ? undefined : leftoverOf(old),
 		before:
-			isKnown && old?.before
-				? old.before
-				: beforeOf(spec, observed, desired, committed.bootId),
+			isKnown && old?.before ? old.before : beforeOf(spec, observed, desired),
 		// The first copy of a path is what stood there before the agent came: that one is given back.
 		backups:
 			backups.length > 0
@@ -159,7 +177,6 @@ function beforeOf(
 	spec: InterfaceSpec,
 	observed: Observed,
 	desired: Desired,
-	bootId: string,
 ): Before {
 	const link = observed.links.find((one) => one.name === spec.name);
 	const ours = desired.recorded
@@ -191,7 +208,7 @@ function beforeOf(
 					: [[key, observed.sysctls[key] as string]],
 			),
 		),
-		bootId,
+		bootId: observed.bootId,
 	};
 }
 

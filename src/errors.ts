@@ -15,6 +15,8 @@ export type ErrorKind = Exclude<keyof typeof exitCodes, "converged">;
 /** The project's one error type: a sentence people can act on, and the exit code it leads to. */
 export class AgentError extends Error {
 	readonly kind: ErrorKind;
+	/** An interrupted run was undone before this came up. */
+	recovered = false;
 
 	constructor(kind: ErrorKind, message: string, cause?: unknown) {
 		super(message);

@@ -1,5 +1,6 @@
 import { AgentError } from "./errors.js";
 import type { FileState } from "./model.js";
+import { paths } from "./paths.js";
 import type { FileSystem } from "./system.js";
 
 // O_RDONLY | O_NONBLOCK: a FIFO somebody put in the way must not hang the agent.
@@ -103,4 +104,9 @@ export function exists(fs: FileSystem, path: string): boolean {
 	} catch {
 		return false;
 	}
+}
+
+/** The kernel's random id of this boot; empty where it does not say. */
+export function readBootId(fs: FileSystem): string {
+	return readValue(fs, paths.bootId) ?? "";
 }

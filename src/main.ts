@@ -134,7 +134,7 @@ function switchProblem(words: string[]): string | undefined {
 	return undefined;
 }
 
-type Command = "configure" | "plan" | "remove" | "status";
+type Command = "configure" | "plan" | "remove" | "rollback" | "status";
 
 async function main(words: string[]): Promise<number> {
 	// What follows `--` are NICs as well; yargs would drop them.
@@ -199,6 +199,16 @@ async function main(words: string[]): Promise<number> {
 					...outputOptions,
 				}),
 			handle("remove"),
+		)
+		.command(
+			"rollback",
+			"Undo the last change of the agent's: files and kernel as they were before it",
+			(y) =>
+				y.options({
+					"lock-timeout": waitOptions["lock-timeout"],
+					...outputOptions,
+				}),
+			handle("rollback"),
 		)
 		.command(
 			"status",

@@ -84,6 +84,8 @@ export interface HostFacts {
 	networkServiceEnabled: boolean;
 	networkManagerRunning: boolean;
 	systemdRunning: boolean;
+	/** SELinux is on and restorecon is there: files that are replaced get their label back by it. */
+	selinux: boolean;
 	/** A container network of this cloud's own owns the secondary addresses of ENIs. */
 	tkeCni: string | undefined;
 }
@@ -140,6 +142,10 @@ export interface Observed extends KernelState {
 	copies: string[];
 	/** Table numbers that /etc/iproute2/rt_tables gives a name: somebody uses them. */
 	namedTables: number[];
+	/** The kernel's random id of this boot. */
+	bootId: string;
+	/** Milliseconds since the boot, at the time of the look. */
+	nowMs: number;
 }
 
 export type Source = "metadata" | "flags" | "config";
@@ -168,6 +174,7 @@ export interface Verdict {
 	mac: string | undefined;
 	kind:
 		| "pending"
+		| "backing-off"
 		| "held"
 		| "refused"
 		| "released"
@@ -249,6 +256,17 @@ export interface StaticSource {
 	gateway: string;
 }
 
+/** When a spec that rolled back may be tried again; another boot or another spec may be tried at once. */
+export interface BackOff {
+	/** The spec that failed, as text to compare with. */
+	spec: string;
+	/** How often in a row. */
+	attempts: number;
+	bootId: string;
+	/** Milliseconds since that boot. */
+	untilMs: number;
+}
+
 /** What state.json remembers about one MAC. */
 export interface StateEntry {
 	name: string;
@@ -258,7 +276,10 @@ export interface StateEntry {
 	leftover?: Managed | undefined;
 	before?: Before | undefined;
 	backups?: Backup[] | undefined;
+	/** Left alone by --all and the daemon until it is named again, or unbound: after `remove` or `rollback`. */
 	released?: boolean | undefined;
+	/** A spec that rolled back is not tried again at once. */
+	backOff?: BackOff | undefined;
 	/** Addresses given by flags: the MAC's source until `remove` or --from-metadata. */
 	flags?: StaticSource | undefined;
 	/** Gateway and prefix as metadata gave them, good for one instance. */
@@ -348,6 +369,33 @@ export type Step =
 
 export interface Plan {
 	steps: Step[];
+}
+
+/** What counts as ours when a run is undone. */
+export type Claim = Pick<Desired, "interfaces" | "gone" | "recorded">;
+
+/**
+ * A run as it has to be undone: on disk before its first step, gone once it is committed. Bytes of
+ * files are base64 there and latin1 here.
+ */
+export interface Journal extends Claim {
+	version: 1;
+	/** Tells this run from every other. */
+	id: string;
+	bootId: string;
+	command: "configure" | "remove" | "rollback";
+	/** Names of the links that the run is about. */
+	links: string[];
+	/** Names of the links that are to be undone; "all" undoes what is shared as well. */
+	scope: string[] | "all";
+	/** What may have been done, in this order. */
+	steps: Step[];
+	/** The kernel before the run, as far as the run can touch it. */
+	before: KernelState;
+	/** state.json before the run; undefined where there was none. */
+	record?: FileState | undefined;
+	/** Names in backup/ of the copies the run makes, by the path of the file that is replaced. */
+	copies: Record<string, string>;
 }
 
 /** What verify saw that differs. */

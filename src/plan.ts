@@ -24,6 +24,7 @@ import {
 import { hasAddress } from "./plan/addresses.js";
 import { fileSteps, removeSteps, sysctlConfSteps } from "./plan/files.js";
 import { type KernelWant, kernelDifference } from "./plan/kernel-difference.js";
+import { labelSteps } from "./plan/labels.js";
 import { wantedSysctls } from "./plan/sysctls.js";
 import type { Renderer } from "./render.js";
 
@@ -49,7 +50,8 @@ export function makePlan(
 	const sysctlFile = sysctlConfSteps(observed, desired, means.renderer);
 	// The shared file first: on a full disk it fails before anything is gone.
 	const files = [...sysctlFile, ...removals, ...writes];
-	if (means.restart === "none") return { steps: files };
+	const labels = labelSteps(observed.facts.selinux, files);
+	if (means.restart === "none") return { steps: [...files, ...labels] };
 
 	const want = kernelWant(observed, desired);
 	const direct = kernelDifference(want, observed);
@@ -114,6 +116,7 @@ export function makePlan(
 		steps: [
 			...deactivations,
 			...files,
+			...labels,
 			...rest.filter(isEarly),
 			...clearing,
 			...activations,

@@ -5,12 +5,13 @@ import * as path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 import { messageOf } from "./errors.js";
-import type {
-	HttpResult,
-	LogLevel,
-	RunOptions,
-	RunResult,
-	System,
+import {
+	type HttpResult,
+	type LogLevel,
+	limitVariable,
+	type RunOptions,
+	type RunResult,
+	type System,
 } from "./system.js";
 
 // Cap on what a child may print; a full routing table of a busy node stays well below.
@@ -40,10 +41,11 @@ export function realSystem(
 	return {
 		fs,
 		run,
+		kill,
 		http: (url, limits) => get(agent, url, limits),
 		nudge,
 		clock: {
-			nowMs: () => Number(process.hrtime.bigint() / 1000n) / 1000,
+			nowMs,
 			// A signal ends every wait; who waits asks stopSignal() afterwards.
 			sleep: (ms) =>
 				delay(ms, undefined, { signal: stop.signal }).catch(() => {}),
@@ -61,12 +63,16 @@ async function run(
 	options: RunOptions = {},
 ): Promise<RunResult> {
 	const [file = "", ...args] = argv;
+	const timeoutMs = options.timeoutMs ?? 30_000;
 	// Not buffered by execa: it would wait for the end of the pipes, and ifup leaves a child
 	// behind (the late ARP update) that holds them open.
 	const child = execa(file, args, {
 		env: {
 			LC_ALL: "C",
 			PATH: `${process.env.PATH ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`,
+			...(options.inherit === undefined || options.inherit.length === 0
+				? {}
+				: { [limitVariable]: String(Math.ceil(nowMs() + timeoutMs)) }),
 		},
 		stdio: [
 			options.input === undefined ? "ignore" : "pipe",
@@ -77,7 +83,7 @@ async function run(
 		buffer: false,
 		reject: false,
 		cleanup: false,
-		timeout: options.timeoutMs ?? 30_000,
+		timeout: timeoutMs,
 		killSignal: "SIGKILL",
 	});
 	const stdout = collect(child.stdout);
@@ -96,7 +102,7 @@ async function run(
 		return {
 			exitCode: 124,
 			stdout: out,
-			stderr: `${file} did not end within ${options.timeoutMs} ms`,
+			stderr: `${file} did not end within ${timeoutMs} ms`,
 		};
 	}
 	return {
@@ -104,6 +110,19 @@ async function run(
 		stdout: out,
 		stderr: exitCode === 127 && err === "" ? `${file} cannot be started` : err,
 	};
+}
+
+// CLOCK_MONOTONIC: one clock for every process of a boot.
+function nowMs(): number {
+	return Number(process.hrtime.bigint() / 1000n) / 1000;
+}
+
+function kill(pid: number): void {
+	try {
+		process.kill(pid, "SIGKILL");
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+	}
 }
 
 function collect(stream: NodeJS.ReadableStream | null): {

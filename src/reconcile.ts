@@ -1,16 +1,17 @@
 import { guardTargets } from "./apply/atomic.js";
-import type { Execution } from "./apply/execute.js";
+import { chooseCopies, type Execution } from "./apply/execute.js";
+import { hasJournal } from "./apply/journal.js";
 import { acquireLock } from "./apply/lock.js";
+import { recover } from "./apply/recover.js";
 import { detectBackend } from "./backends/detect.js";
-import { type Committed, nextState } from "./commit.js";
+import { type Committed, nextState, stateAfterFailure } from "./commit.js";
 import { desire } from "./desire.js";
-import { AgentError, exitCodes } from "./errors.js";
-import { readValue } from "./files.js";
-import type { Request, Settings } from "./model.js";
+import { AgentError, exitCodes, isAgentError } from "./errors.js";
+import type { Journal, Request, Settings } from "./model.js";
 import { observeFacts } from "./observe/facts.js";
 import { observe } from "./observe/observe.js";
-import { paths } from "./paths.js";
-import { type Means, makePlan } from "./plan.js";
+import { touchableKernel } from "./plan/revert.js";
+import { type Means, makePlan, touchedBy } from "./plan.js";
 import { linksOf, type Prepared } from "./prepared.js";
 import { createRenderer } from "./render.js";
 import {
@@ -20,13 +21,13 @@ import {
 	reportUnchanged,
 } from "./report.js";
 import { guardServiceRestart, isNetworkBusy } from "./service.js";
-import { restoreState, writeState } from "./state.js";
+import { readRecord, writeState } from "./state.js";
 import type { System } from "./system.js";
 import { loadTemplates } from "./templates.js";
 import { type Commit, transact } from "./transact.js";
 
 /**
- * Observe, desire, plan, apply, verify, commit or roll back. The only function that knows this
+ * Recover, observe, desire, plan, apply, verify, commit or roll back. The only function that knows this
  * order; every front end calls it. Throws AgentError for what concerns the whole run.
  */
 export async function reconcile(
@@ -40,7 +41,10 @@ export async function reconcile(
 		? undefined
 		: await acquireLock(system, lockTimeoutMs);
 	time("lock");
+	let recovered = false;
 	try {
+		if (lock) recovered = await recover(system, lock.fd, lockTimeoutMs);
+		if (recovered) time("recover");
 		const means = chooseMeans(system, request, settings);
 		const observed = await observe(system, request, settings);
 		time("observe");
@@ -48,12 +52,20 @@ export async function reconcile(
 		const plan = makePlan(observed, desired, means);
 		time("plan");
 		const prepared: Prepared = { observed, desired, plan, means };
+		if (request.dryRun && hasJournal(system.fs)) {
+			const text =
+				"an earlier run was interrupted: the next one first undoes it, so this plan may differ from what it then does";
+			desired.notes.push({ link: undefined, text });
+		}
 		guardTargets(system.fs, plan);
 		guardServiceRestart(observed, plan, request.force);
 		const report = request.dryRun
 			? reportPlan(prepared)
 			: await carryOut(system, prepared, request, lock?.fd, settings, time);
-		return { ...report, timings, prepared };
+		return { ...report, recovered, timings, prepared };
+	} catch (error) {
+		if (isAgentError(error)) error.recovered = recovered;
+		throw error;
 	} finally {
 		lock?.release();
 	}
@@ -94,29 +106,27 @@ async function carryOut(
 		force: false,
 		done: [],
 		backups: [],
+		copies: {},
 	};
 	const commit: Commit = {
-		record: (rolledBack, isClean) => {
-			// What could not be taken back is still ours, for a later run to mend or remove.
+		stateAfter: (rolledBack, isClean) => {
 			const isBack = ({ name }: { name: string }) =>
 				isClean && rolledBack.includes(name);
 			const committed: Committed = {
 				kept: desired.interfaces.filter((spec) => !isBack(spec)),
-				failed: desired.interfaces.filter(isBack),
+				failed: desired.interfaces.filter(({ name }) =>
+					rolledBack.includes(name),
+				),
 				gone: desired.gone.filter(({ name }) => !rolledBack.includes(name)),
 				backups: execution.backups,
 				isKernelDone: means.restart !== "none",
-				bootId: readValue(system.fs, paths.bootId) ?? "",
 			};
-			writeState(
-				system,
-				nextState(observed, desired, request, settings, committed),
-			);
+			return nextState(observed, desired, request, settings, committed);
 		},
-		restore: () => restoreState(system, observed.state),
+		stateAfterFailure: () => stateAfterFailure(observed, desired),
 	};
 	if (!isAbout || plan.steps.length === 0) {
-		commit.record([], true);
+		writeState(system, commit.stateAfter([], true));
 		time("commit");
 		return reportUnchanged(prepared);
 	}
@@ -129,12 +139,41 @@ async function carryOut(
 				"the network service is starting or stopping: try again, or use --wait",
 		};
 	}
-	const run = { ...prepared, system, execution };
+	execution.copies = chooseCopies(system.fs, plan.steps);
+	const journal = journalOf(prepared, request.verb, execution.copies, system);
+	const run = { ...prepared, system, execution, journal };
 	return reportTransaction(
 		prepared,
 		await transact(run, commit, time),
 		execution.done,
 	);
+}
+
+// The run as it is to be undone, before its first step.
+function journalOf(
+	prepared: Prepared,
+	command: Request["verb"],
+	copies: Record<string, string>,
+	system: System,
+): Journal {
+	const { observed, desired, plan } = prepared;
+	const { interfaces, gone, recorded } = desired;
+	const { bootId, nowMs } = observed;
+	return {
+		version: 1,
+		id: `${bootId} ${nowMs}`,
+		bootId,
+		command,
+		links: linksOf(prepared),
+		scope: "all",
+		steps: [],
+		before: touchableKernel(observed, desired, touchedBy(plan.steps)),
+		interfaces,
+		gone,
+		recorded,
+		record: readRecord(system),
+		copies,
+	};
 }
 
 // Phase names to milliseconds; a phase that comes twice is added up.

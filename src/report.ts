@@ -47,6 +47,7 @@ export interface Report {
 
 const outcomeOfVerdict: Record<Verdict["kind"], Outcome> = {
 	pending: "pending",
+	"backing-off": "pending",
 	held: "refused",
 	refused: "refused",
 	released: "unchanged",

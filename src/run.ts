@@ -1,5 +1,5 @@
 import type { Execution } from "./apply/execute.js";
-import type { Health } from "./model.js";
+import type { Health, Journal } from "./model.js";
 import type { Prepared } from "./prepared.js";
 import type { System } from "./system.js";
 
@@ -7,6 +7,8 @@ import type { System } from "./system.js";
 export interface Run extends Prepared {
 	system: System;
 	execution: Execution;
+	/** What is on disk of it while it is under way. */
+	journal: Journal;
 	/** What worked on the primary before; undefined where it is not looked at. */
 	health: Health | undefined;
 }

@@ -1,66 +1,130 @@
 import * as v from "valibot";
 import { removeFile, writeAtomically } from "./apply/atomic.js";
+import { setAside } from "./apply/state-directory.js";
+import { linkNamePattern } from "./desire/candidate.js";
 import { messageOf } from "./errors.js";
 import { readFile } from "./files.js";
-import type { State } from "./model.js";
+import { isIpv4, parseCidr } from "./ipv4.js";
+import type { FileState, State } from "./model.js";
 import { paths } from "./paths.js";
-import type { FileSystem, System } from "./system.js";
+import { linkSysctls } from "./sysctl-keys.js";
+import type { System } from "./system.js";
 
-const strings = v.array(v.string());
-const staticSource = v.object({ addresses: strings, gateway: v.string() });
-const managed = v.object({
-	name: v.string(),
-	mac: v.string(),
-	addresses: strings,
-	subnet: v.string(),
-	gateway: v.string(),
-	table: v.optional(v.number()),
-	throws: strings,
-	demoteMetric: v.optional(v.number()),
-	files: strings,
+// Eight ENIs with 30 addresses are 20 KiB.
+const limit = 4 * 1024 * 1024;
+
+// What stands in the record ends up in file names, files and commands: it is checked like any other input.
+
+/** One word of a command: nothing in it that separates words or lines. */
+export const word = v.pipe(v.string(), v.regex(/^[^\s\p{Cc}]{1,256}$/u));
+export const words = v.array(word);
+/** A file name without a path. */
+export const fileName = v.pipe(
+	v.string(),
+	v.regex(/^[^/\0]{1,255}$/),
+	v.check((name) => name !== "." && name !== ".."),
+);
+/** The path of a file that network-scripts reads for a link. */
+export const scriptPath = v.pipe(
+	v.string(),
+	v.startsWith(`${paths.networkScripts}/`),
+	v.check((path) =>
+		/^(ifcfg|route|rule)-[^/\0]+$/.test(
+			path.slice(paths.networkScripts.length + 1),
+		),
+	),
+);
+/** A key of KernelState.sysctls. */
+export const sysctlKey = v.pipe(
+	v.string(),
+	v.check((key) => {
+		const [conf, name = "", leaf = "", ...more] = key.split("/");
+		const isLinks =
+			conf === "conf" &&
+			!["", ".", ".."].includes(name) &&
+			linkSysctls.includes(leaf) &&
+			more.length === 0;
+		return isLinks || key === "ip_forward";
+	}),
+);
+export const sysctlValue = v.pipe(v.string(), v.regex(/^[^\0\n]{0,64}$/));
+
+const linkName = v.pipe(v.string(), v.regex(linkNamePattern));
+const mac = v.pipe(v.string(), v.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/));
+const ipv4 = v.pipe(v.string(), v.check(isIpv4));
+const cidr = v.pipe(
+	v.string(),
+	v.check((text) => parseCidr(text) !== undefined),
+);
+const number = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const staticSource = v.object({
+	addresses: v.array(cidr),
+	gateway: ipv4,
+});
+/** What our files and commands put there for a NIC. */
+export const managed = v.object({
+	name: linkName,
+	mac,
+	addresses: v.array(cidr),
+	subnet: cidr,
+	gateway: ipv4,
+	table: v.optional(number),
+	throws: v.array(cidr),
+	demoteMetric: v.optional(number),
+	files: v.array(scriptPath),
+	isLeftover: v.optional(v.boolean()),
 });
 const before = v.object({
 	up: v.boolean(),
-	addresses: strings,
-	routes: v.array(strings),
-	sysctls: v.record(v.string(), v.string()),
+	// Words of `ip addr add` in one string.
+	addresses: v.array(v.pipe(v.string(), v.regex(/^\P{Cc}{1,256}$/u))),
+	routes: v.array(words),
+	sysctls: v.record(sysctlKey, sysctlValue),
 	bootId: v.string(),
 });
 const entry = v.object({
-	name: v.string(),
-	table: v.optional(v.number()),
+	name: linkName,
+	table: v.optional(number),
 	managed: v.optional(managed),
 	leftover: v.optional(managed),
 	before: v.optional(before),
 	backups: v.optional(
 		v.array(
 			v.object({
-				path: v.string(),
-				copy: v.string(),
-				mode: v.number(),
-				uid: v.number(),
-				gid: v.number(),
+				path: scriptPath,
+				copy: fileName,
+				mode: number,
+				uid: number,
+				gid: number,
 			}),
 		),
 	),
 	released: v.optional(v.boolean()),
+	backOff: v.optional(
+		v.object({
+			spec: v.string(),
+			attempts: number,
+			bootId: v.string(),
+			untilMs: v.number(),
+		}),
+	),
 	flags: v.optional(staticSource),
 	cache: v.optional(
 		v.object({
 			instanceId: v.string(),
-			primaryAddress: v.string(),
-			prefix: v.number(),
-			gateway: v.string(),
+			primaryAddress: ipv4,
+			prefix: v.pipe(number, v.maxValue(32)),
+			gateway: ipv4,
 		}),
 	),
 });
 const schema = v.object({
 	version: v.literal(1),
-	interfaces: v.record(v.string(), entry),
-	primary: v.optional(v.object({ instanceId: v.string(), mac: v.string() })),
-	sysctls: v.record(v.string(), v.string()),
+	interfaces: v.record(mac, entry),
+	primary: v.optional(v.object({ instanceId: v.string(), mac })),
+	sysctls: v.record(sysctlKey, sysctlValue),
 	rpFilter: v.optional(v.picklist([0, 1, 2])),
-	pinned: v.record(v.string(), v.string()),
+	pinned: v.record(v.string(), mac),
 });
 
 /** A machine the agent has never touched. */
@@ -68,63 +132,67 @@ export function emptyState(): State {
 	return { version: 1, interfaces: {}, sysctls: {}, pinned: {} };
 }
 
-/**
- * Reads state.json. One that cannot be understood is named in a warning and set aside by the next
- * write; what our valid files say still counts.
- */
+/** Reads state.json. Of one that cannot be understood a warning says so; what our valid files say still counts. */
 export function readState(system: System): State {
-	const file = readFile(system.fs, paths.state);
+	const file = readFile(system.fs, paths.state, limit);
 	if (!file) return emptyState();
+	const state = parseState(file.content);
+	if (typeof state !== "string") return state;
+	system.log(
+		"warning",
+		`${paths.state} cannot be understood (${state}): going by the files alone`,
+	);
+	return emptyState();
+}
+
+/** The record in a text (latin1 bytes), or why it is none in a few words. */
+export function parseState(content: string): State | string {
 	try {
-		return v.parse(
-			schema,
-			JSON.parse(Buffer.from(file.content, "latin1").toString("utf8")),
-		) as State;
+		const text = Buffer.from(content, "latin1").toString("utf8");
+		return v.parse(schema, JSON.parse(text)) as State;
 	} catch (error) {
-		system.log(
-			"warning",
-			`${paths.state} cannot be understood (${messageOf(error).slice(0, 100)}): going by the files alone`,
-		);
-		return emptyState();
+		return messageOf(error).slice(0, 100);
 	}
 }
 
-/** Writes state.json when it differs from what is there; what cannot be understood is kept beside it. */
-export function writeState(system: System, state: State): boolean {
-	const content = `${JSON.stringify(state, undefined, "\t")}\n`;
-	const old = readFile(system.fs, paths.state);
-	if (old?.content === content) return false;
-	if (old && !isValid(old.content)) setAside(system.fs, old.content);
-	writeAtomically(system.fs, paths.state, { content, mode: 0o644 });
+/** Sets a state.json that cannot be understood aside, and names the place; only with the lock held. */
+export function setAsideDamagedState(system: System): void {
+	const file = readFile(system.fs, paths.state, limit);
+	if (!file) return;
+	const problem = parseState(file.content);
+	if (typeof problem !== "string") return;
+	const aside = setAside(system.fs, paths.state);
+	system.log(
+		"warning",
+		`${paths.state} cannot be understood (${problem}): it is now ${aside}; going by the files alone`,
+	);
+}
+
+/** The bytes of state.json as they are; undefined where there is none. */
+export function readRecord({ fs }: System): FileState | undefined {
+	return readFile(fs, paths.state, limit);
+}
+
+/** The text of a record as it stands in state.json. */
+export function serializeState(state: State): string {
+	return `${JSON.stringify(state, undefined, "\t")}\n`;
+}
+
+/** Writes state.json when it differs from what is there. */
+export function writeState({ fs }: System, state: State): boolean {
+	const content = serializeState(state);
+	if (readFile(fs, paths.state, limit)?.content === content) return false;
+	writeAtomically(fs, paths.state, { content, mode: 0o644 });
 	return true;
 }
 
-/** Writes an earlier state back; a record that cannot be written is named in the log. */
-export function restoreState(system: System, state: State): void {
-	try {
-		const isNew = JSON.stringify(state) === JSON.stringify(emptyState());
-		if (isNew && readFile(system.fs, paths.state)) {
-			removeFile(system.fs, paths.state);
-		} else if (!isNew) writeState(system, state);
-	} catch (error) {
-		system.log("error", `roll back: ${messageOf(error)}`);
-	}
-}
-
-function isValid(content: string): boolean {
-	try {
-		return v.safeParse(schema, JSON.parse(content)).success;
-	} catch {
-		return false;
-	}
-}
-
-function setAside(fs: FileSystem, content: string): void {
-	let number = 1;
-	while (readFile(fs, `${paths.state}.damaged-${number}`) !== undefined)
-		number += 1;
-	writeAtomically(fs, `${paths.state}.damaged-${number}`, {
-		content,
-		mode: 0o600,
-	});
+/** Puts the bytes of an earlier state.json back, or takes it away where there was none. */
+export function restoreRecord(
+	{ fs }: System,
+	record: FileState | undefined,
+): void {
+	const now = readFile(fs, paths.state, limit);
+	if (now?.content === record?.content) return;
+	if (record) writeAtomically(fs, paths.state, record);
+	else removeFile(fs, paths.state);
 }

@@ -92,6 +92,26 @@ export function editSysctlConf(
 	return `${text}${gap}${begin}${remark}\n${rendered}${end}\n${tail}`;
 }
 
+/**
+ * A text that somebody saved while we were at work, with our block as it stood in an earlier one:
+ * their lines stay, ours are what they were.
+ */
+export function withBlockOf(
+	content: string,
+	earlier: string | undefined,
+): string {
+	const lines = (blockOf(earlier ?? "") ?? "").split("\n").slice(1);
+	const last = lines.indexOf(end);
+	const own = last < 0 ? lines : lines.slice(0, last);
+	const settings = own.flatMap((line): SysctlSetting[] => {
+		const setting = parseSysctlLine(line);
+		const [link = "", leaf = ""] = setting?.key.split("/") ?? [];
+		return setting ? [{ link, leaf, value: setting.value }] : [];
+	});
+	const rendered = own.map((line) => `${line}\n`).join("");
+	return editSysctlConf(content, settings, rendered) ?? "";
+}
+
 /** Lines that come after our block, or in files read later, and set one of our keys otherwise. */
 export function contradictions(
 	content: string | undefined,

@@ -39,11 +39,16 @@ export type HttpResult =
 
 export type LogLevel = "error" | "warning" | "info" | "debug";
 
+/** In the environment of a child that holds the lock: when it is ended at the latest, in milliseconds since the boot. */
+export const limitVariable = "ENI_CONFIGURE_CHILD_LIMIT_MS";
+
 /** The world, handed in. Tests hand in another one. */
 export interface System {
 	fs: FileSystem;
 	/** Runs a program to its end; a program that cannot be started gives exit code 127. */
 	run(argv: string[], options?: RunOptions): Promise<RunResult>;
+	/** Ends a process at once (SIGKILL); one that is gone already is fine. */
+	kill(pid: number): void;
 	/** One GET without redirects or proxy; never throws. */
 	http(
 		url: string,
@@ -52,7 +57,7 @@ export interface System {
 	/** Sends one empty UDP datagram to port 9 from a local address, so that the neighbour gets resolved. */
 	nudge(from: string, to: string): Promise<void>;
 	clock: {
-		/** Milliseconds that only ever grow. */
+		/** Milliseconds since the boot, for every process the same; they only ever grow. */
 		nowMs(): number;
 		sleep(ms: number): Promise<void>;
 		/** Uniform in [0, 1). */

@@ -1,13 +1,19 @@
-import { type Execution, execute } from "./apply/execute.js";
+import { execute } from "./apply/execute.js";
+import { commitJournal, dropJournal, writeJournal } from "./apply/journal.js";
 import { rollBack } from "./apply/roll-back.js";
-import { AgentError, messageOf } from "./errors.js";
-import type { Finding, Step } from "./model.js";
+import { AgentError, isAgentError, messageOf } from "./errors.js";
+import { exists } from "./files.js";
+import type { Finding, State, Step } from "./model.js";
 import { observeHealth } from "./observe/health.js";
 import { observeKernel } from "./observe/kernel.js";
+import { paths } from "./paths.js";
 import { hasForeign } from "./plan/activation.js";
 import { kernelDifference } from "./plan/kernel-difference.js";
+import { sysctlSettings } from "./plan/sysctls.js";
 import { linksOf, type Transaction } from "./prepared.js";
 import type { Run } from "./run.js";
+import { restoreRecord, serializeState, writeState } from "./state.js";
+import { editSysctlConf } from "./sysctl-conf.js";
 import { lookAgain, wantOf } from "./verify/look-again.js";
 import { failedLinks, isNeighbourOnly } from "./verify.js";
 
@@ -15,23 +21,23 @@ const healthProbeMs = 1000;
 
 /** The record of what holds, as the last thing that can fail. */
 export interface Commit {
-	/** Records the result; throws when it cannot. */
-	record(rolledBack: string[], isClean: boolean): void;
-	/** Makes the record say what it said before, as far as that can be done. */
-	restore(): void;
+	/** The record after a run; what could not be taken back is still ours, for a later run to mend or remove. */
+	stateAfter(rolledBack: string[], isClean: boolean): State;
+	/** The record after a run that was rolled back as a whole. */
+	stateAfterFailure(): State;
 }
 
 /**
- * Applies a plan, verifies, climbs the ladder while something differs, rolls back the links that
- * still fail, and commits the rest. What cannot be recorded cannot be taken back later, so a
- * commit that fails rolls everything back.
+ * Journals a plan, applies it, verifies, climbs the ladder while something differs, rolls back the
+ * links that still fail, and commits the rest. What cannot be recorded cannot be taken back later,
+ * so a commit that fails rolls everything back.
  */
 export async function transact(
 	prepared: Omit<Run, "health">,
 	commit: Commit,
 	time: (phase: string) => void,
 ): Promise<Transaction> {
-	const { system, observed, desired, plan, means, execution } = prepared;
+	const { system, observed, desired, plan, means } = prepared;
 	const run: Run = { ...prepared, health: undefined };
 	let findings: Finding[] = [];
 	try {
@@ -45,26 +51,25 @@ export async function transact(
 			);
 		}
 		time("probe");
-		const troubles = await execute(plan.steps, execution);
+		const troubles = await executeJournaled(run, plan.steps);
 		time("apply");
 		const { seen, open } = await climb(run, troubles);
 		findings = markMended(seen, open);
 		time("verify");
 		const failed = toRollBack(run, open);
-		const rolledBack = failed === "all" ? linksOf(run) : failed;
-		const isClean = failed.length === 0 || (await rollBack(run, failed));
+		const isClean = failed.length === 0 || (await undo(run, failed));
 		if (failed.length > 0) time("rollback");
-		commit.record(rolledBack, isClean);
+		record(run, commit, failed, isClean);
 		time("commit");
 		return {
-			rolledBack,
+			rolledBack: failed === "all" ? linksOf(run) : failed,
 			isRollbackFailed: !isClean,
 			findings,
 			error: undefined,
 		};
 	} catch (error) {
-		const isClean = await rollBack(run, "all");
-		if (isClean) commit.restore();
+		const isClean = await undo(run, "all");
+		if (isClean) recordFailure(run, commit, error);
 		time("rollback");
 		return {
 			rolledBack: linksOf(run),
@@ -72,6 +77,72 @@ export async function transact(
 			findings,
 			error: messageOf(error),
 		};
+	}
+}
+
+// On disk before it happens: whatever ends the agent now, the next start knows what to undo.
+async function executeJournaled(run: Run, steps: Step[]): Promise<Finding[]> {
+	const { system, journal, execution } = run;
+	journal.steps.push(...steps);
+	writeJournal(system.fs, journal);
+	return execute(steps, execution);
+}
+
+async function undo(run: Run, links: string[] | "all"): Promise<boolean> {
+	const { system, journal, execution } = run;
+	// What was not begun needs no undoing; the journal cannot know where that was.
+	const steps = execution.done.map(({ step }) => step);
+	const isClean = await rollBack(
+		system,
+		{ ...journal, steps, scope: links },
+		execution.lock,
+		links === "all" ? [] : sysctlConfFor(run, links),
+	);
+	const { backups } = execution;
+	execution.backups = backups.filter(({ copy }) =>
+		exists(system.fs, `${paths.backups}/${copy}`),
+	);
+	return isClean;
+}
+
+// The record first, then the journal's end: a start in between undoes a run that nobody has heard of yet.
+function record(
+	{ system, journal }: Run,
+	commit: Commit,
+	failed: string[] | "all",
+	isClean: boolean,
+): void {
+	const names = failed === "all" ? journal.links : failed;
+	if (!isClean && failed !== "all") {
+		// The others hold: the next start is to try again for the failed ones alone.
+		journal.scope = failed;
+		const content = serializeState(commit.stateAfter(names, true));
+		journal.record = { content, mode: 0o644, uid: 0, gid: 0 };
+		writeJournal(system.fs, journal);
+	}
+	writeState(system, commit.stateAfter(names, isClean));
+	if (!isClean) return;
+	if (failed === "all") dropJournal(system, journal);
+	else commitJournal(system.fs);
+}
+
+function recordFailure(
+	{ system, journal }: Run,
+	commit: Commit,
+	error: unknown,
+): void {
+	// Interrupted by a person, or put off because somebody else was at work: the spec is not to blame.
+	const isSpecs = !isAgentError(error) || error.kind === "internal";
+	try {
+		if (isSpecs) writeState(system, commit.stateAfterFailure());
+		else restoreRecord(system, journal.record);
+	} catch (problem) {
+		system.log("error", `roll back: ${messageOf(problem)}`);
+	}
+	try {
+		dropJournal(system, journal);
+	} catch (problem) {
+		system.log("error", `roll back: ${messageOf(problem)}`);
 	}
 }
 
@@ -91,7 +162,7 @@ async function climb(
 		if (open.length === 0) break;
 		const steps = await rung(run, open);
 		if (steps === undefined) continue;
-		seen = merge(seen, await executeApart(steps, run.execution));
+		seen = merge(seen, await executeApart(run, steps));
 		open = await lookAgain(run);
 		seen = merge(seen, open);
 	}
@@ -123,22 +194,19 @@ async function restartLinks(
 		...means.backend.deactivate(spec.name),
 		...means.backend.activate(spec),
 	]);
-	for (const { want, got } of await execute(restarts, run.execution)) {
+	for (const { want, got } of await executeJournaled(run, restarts)) {
 		system.log("debug", `${want}: ${got}`);
 	}
 	return kernelDifference(wantOf(run), await observeKernel(system));
 }
 
 // One batch per link: a line that fails for one must not keep the others from theirs.
-async function executeApart(
-	steps: Step[],
-	execution: Execution,
-): Promise<Finding[]> {
+async function executeApart(run: Run, steps: Step[]): Promise<Finding[]> {
 	const names = [...new Set(steps.map((step) => step.link))];
 	const findings: Finding[] = [];
 	for (const name of names) {
 		const own = steps.filter((step) => step.link === name);
-		findings.push(...(await execute(own, execution)));
+		findings.push(...(await executeJournaled(run, own)));
 	}
 	return findings;
 }
@@ -151,6 +219,28 @@ function toRollBack(run: Run, open: Finding[]): string[] | "all" {
 		failed !== "all" &&
 		run.desired.interfaces.some((spec) => !failed.includes(spec.name));
 	return hasSurvivors ? failed : "all";
+}
+
+// /etc/sysctl.conf is shared: with some links rolled back it keeps the lines of the others.
+function sysctlConfFor(
+	{ observed, desired, means, execution }: Run,
+	failed: string[],
+): Step[] {
+	const survivors = desired.interfaces.filter(
+		(spec) => !failed.includes(spec.name),
+	);
+	const written = execution.done
+		.map(({ step }) => step)
+		.find((step) => step.kind === "write" && step.link === undefined);
+	if (written?.kind !== "write") return [];
+	const settings = sysctlSettings({ ...desired, interfaces: survivors });
+	const content = editSysctlConf(
+		observed.sysctlConf?.content,
+		settings,
+		settings.length > 0 ? means.renderer.sysctl(settings) : "",
+	);
+	// Survivors are managed, so there is always a block to write.
+	return content === undefined ? [] : [{ ...written, content }];
 }
 
 function markMended(seen: Finding[], open: Finding[]): Finding[] {

@@ -1,7 +1,9 @@
 import { AgentError, isAgentError } from "../errors.js";
-import { errorCode } from "../files.js";
+import { errorCode, exists, listDirectory } from "../files.js";
 import type { FileState, Plan } from "../model.js";
 import type { FileSystem } from "../system.js";
+
+const temporaryPrefix = ".eni-configure-";
 
 // O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
 const createFlags = 0o1 | 0o100 | 0o200 | 0o400000;
@@ -19,7 +21,7 @@ export function writeAtomically(
 	},
 ): void {
 	const { directory, name } = split(path);
-	const temporary = `${directory}/.eni-configure-${name}`;
+	const temporary = `${directory}/${temporaryPrefix}${name}`;
 	try {
 		refuseOddTarget(fs, path);
 		removeIfThere(fs, temporary);
@@ -57,17 +59,44 @@ export function removeFile(fs: FileSystem, path: string): void {
 	}
 }
 
-/** Makes a directory and its parents, as far as they are missing. */
+/** Moves a file to a directory that is there, replacing what has the name, for good. */
+export function moveFile(fs: FileSystem, from: string, to: string): void {
+	try {
+		refuseOddTarget(fs, to);
+		fs.renameSync(from, to);
+		// The new name first: between the two a power cut leaves both, never none.
+		syncDirectory(fs, split(to).directory);
+		syncDirectory(fs, split(from).directory);
+	} catch (error) {
+		throw asAgentError(error, from, `moved to ${to}`);
+	}
+}
+
+/** Makes a directory and its parents for good, as far as they are missing. */
 export function ensureDirectory(
 	fs: FileSystem,
 	path: string,
 	mode: number,
 ): void {
+	if (exists(fs, path)) return;
+	const { directory: parent } = split(path);
+	if (parent !== "") ensureDirectory(fs, parent, 0o755);
 	try {
-		fs.mkdirSync(path, { recursive: true, mode });
+		fs.mkdirSync(path, { mode });
+		syncDirectory(fs, parent || "/");
 	} catch (error) {
+		// Another run, which waits for the same lock, may have made it meanwhile.
+		if (errorCode(error) === "EEXIST") return;
 		throw asAgentError(error, path, "created");
 	}
+}
+
+/** Removes temporary files that an interrupted run left in a directory; only with the lock held. */
+export function sweepTemporaries(fs: FileSystem, directory: string): void {
+	const left = listDirectory(fs, directory).filter((name) =>
+		name.startsWith(temporaryPrefix),
+	);
+	for (const name of left) removeFile(fs, `${directory}/${name}`);
 }
 
 /** Refuses a plan that would write where no regular file can be, before its first step. */

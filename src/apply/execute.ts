@@ -1,7 +1,8 @@
 import { AgentError } from "../errors.js";
-import { readFile } from "../files.js";
+import { listDirectory, readFile } from "../files.js";
 import type {
 	Backup,
+	FileState,
 	Finding,
 	RemoveStep,
 	RunStep,
@@ -11,7 +12,7 @@ import type {
 import { sysctlPath } from "../observe/kernel.js";
 import { paths } from "../paths.js";
 import { type BatchStep, batchLine } from "../plan/ip-batch.js";
-import type { System } from "../system.js";
+import type { FileSystem, System } from "../system.js";
 import { ensureDirectory, removeFile, writeAtomically } from "./atomic.js";
 
 /** What executing steps needs and leaves behind. */
@@ -24,6 +25,8 @@ export interface Execution {
 	/** Steps done so far, in order: what a roll back has to undo. */
 	done: { step: Step; ms: number }[];
 	backups: Backup[];
+	/** Names in backup/ for the copies of files that are replaced, by path. */
+	copies: Record<string, string>;
 }
 
 // One executor per kind: a kind without one does not compile.
@@ -147,34 +150,45 @@ function refuseChanged(
 
 function keepCopy(
 	path: string,
-	before: { content: string; mode: number; uid: number; gid: number },
-	{ system, backups }: Execution,
+	before: FileState,
+	{ system, backups, copies }: Execution,
 ): void {
+	const copy = copies[path];
+	if (copy === undefined)
+		throw new AgentError("internal", `no place for a copy of ${path}`);
 	ensureDirectory(system.fs, paths.backups, 0o700);
-	const base = path.split("/").at(-1) ?? "file";
-	let copy = base;
-	for (
-		let number = 2;
-		readFile(system.fs, `${paths.backups}/${copy}`) !== undefined;
-		number += 1
-	)
-		copy = `${base}.${number}`;
 	writeAtomically(system.fs, `${paths.backups}/${copy}`, {
 		content: before.content,
 		mode: before.mode,
 		owner: before,
 	});
-	backups.push({
-		path,
-		copy,
-		mode: before.mode,
-		uid: before.uid,
-		gid: before.gid,
-	});
+	const { mode, uid, gid } = before;
+	backups.push({ path, copy, mode, uid, gid });
 	system.log(
 		"info",
 		`${path} was not ours: a copy is in ${paths.backups}/${copy}`,
 	);
+}
+
+/** Free names in backup/ for the copies that steps are going to make, by the path of the file. */
+export function chooseCopies(
+	fs: FileSystem,
+	steps: Step[],
+): Record<string, string> {
+	const taken = listDirectory(fs, paths.backups);
+	const copies: Record<string, string> = {};
+	for (const step of steps) {
+		const isKept =
+			(step.kind === "write" || step.kind === "remove") && step.keepCopy;
+		if (!isKept || step.before === undefined) continue;
+		const base = step.path.split("/").at(-1) ?? "file";
+		let copy = base;
+		for (let number = 2; taken.includes(copy); number += 1)
+			copy = `${base}.${number}`;
+		taken.push(copy);
+		copies[step.path] = copy;
+	}
+	return copies;
 }
 
 /** Sets a sysctl of the running kernel and reads it back. */

@@ -1,8 +1,12 @@
 import { AgentError } from "../errors.js";
-import { errorCode, listDirectory, readValue } from "../files.js";
+import { errorCode, listDirectory, readFile, readValue } from "../files.js";
 import { paths } from "../paths.js";
-import type { FileSystem, System } from "../system.js";
-import { ensureDirectory } from "./atomic.js";
+import { type FileSystem, limitVariable, type System } from "../system.js";
+import { openStateDirectory } from "./state-directory.js";
+
+// How often a waiter looks whether a child of somebody's outlived its time, and how much it gets on top.
+const orphanCheckMs = 5000;
+const graceMs = 5000;
 
 export interface Lock {
 	fd: number;
@@ -18,8 +22,8 @@ export async function acquireLock(
 	system: System,
 	timeoutMs: number,
 ): Promise<Lock> {
-	const { fs } = system;
-	ensureDirectory(fs, paths.stateDirectory, 0o755);
+	const { fs, clock } = system;
+	openStateDirectory(fs);
 	let fd: number;
 	try {
 		// O_RDWR | O_CREAT | O_NOFOLLOW; the file is never written and never removed.
@@ -34,14 +38,26 @@ export async function acquireLock(
 	const release = () => fs.closeSync(fd);
 	try {
 		if (await flock(system, fd, ["-n"])) return { fd, release };
-		const holder = findHolder(fs);
+		let holder = describeHolder(system);
 		system.log("info", `waiting for ${holder}, which holds ${paths.lock}`);
 		const seconds = Math.max(timeoutMs, 0) / 1000;
-		if (
-			seconds > 0 &&
-			(await flock(system, fd, ["-w", String(seconds)], timeoutMs + 5000))
-		)
-			return { fd, release };
+		const deadline = clock.nowMs() + timeoutMs;
+		for (;;) {
+			const leftMs = deadline - clock.nowMs();
+			if (leftMs <= 0 || system.stopSignal()) break;
+			const sliceMs = Math.min(leftMs, orphanCheckMs);
+			if (
+				await flock(
+					system,
+					fd,
+					["-w", String(Math.ceil(sliceMs) / 1000)],
+					sliceMs + 5000,
+				)
+			)
+				return { fd, release };
+			endOverdue(system);
+			holder = describeHolder(system);
+		}
 		throw new AgentError(
 			"locked",
 			`${holder} held ${paths.lock} for all of the ${seconds} s of --lock-timeout`,
@@ -72,26 +88,72 @@ async function flock(
 	throw new AgentError("internal", `flock failed: ${result.stderr.trim()}`);
 }
 
-// Whoever has the lock file open; read from /proc so that holding the lock costs no write.
-function findHolder(fs: FileSystem): string {
-	for (const pid of listDirectory(fs, "/proc").filter(
-		(name) => /^\d+$/.test(name) && name !== selfPid(fs),
-	)) {
-		for (const fd of listDirectory(fs, `/proc/${pid}/fd`)) {
-			try {
-				if (String(fs.readlinkSync(`/proc/${pid}/fd/${fd}`)) !== paths.lock)
-					continue;
-			} catch {
-				continue;
-			}
+// A child of an agent that was killed has nobody left to end it when its time is up: whoever waits does.
+function endOverdue(system: System): void {
+	for (const { pid, command } of holders(system.fs)) {
+		const overMs = system.clock.nowMs() - limitOf(system.fs, pid);
+		if (!(overMs > graceMs)) continue;
+		system.log(
+			"warning",
+			`process ${pid} (${command}) of an interrupted run should have ended ${Math.round(overMs / 1000)} s ago: ended now`,
+		);
+		system.kill(pid);
+	}
+}
+
+// NaN for a process that is no child of an agent.
+function limitOf(fs: FileSystem, pid: number): number {
+	try {
+		const environment = readFile(fs, `/proc/${pid}/environ`)?.content ?? "";
+		const name = `${limitVariable}=`;
+		const entry = environment.split("\0").find((one) => one.startsWith(name));
+		return entry ? Number(entry.slice(name.length)) : Number.NaN;
+	} catch {
+		return Number.NaN;
+	}
+}
+
+interface Holder {
+	pid: number;
+	command: string;
+	/** The kernel says that this descriptor has the lock; CentOS 7's does not say. */
+	isLocking: boolean;
+}
+
+function describeHolder({ fs }: System): string {
+	const all = holders(fs);
+	const holder = all.find(({ isLocking }) => isLocking) ?? all[0];
+	return holder
+		? `process ${holder.pid} (${holder.command})`
+		: "another process";
+}
+
+// Whoever has the lock file open, waiting or not; read from /proc so that holding the lock costs no write.
+function holders(fs: FileSystem): Holder[] {
+	const own = selfPid(fs);
+	return listDirectory(fs, "/proc")
+		.filter((name) => /^\d+$/.test(name) && name !== own)
+		.flatMap((pid): Holder[] => {
+			const open = listDirectory(fs, `/proc/${pid}/fd`).filter((fd) => {
+				try {
+					return (
+						String(fs.readlinkSync(`/proc/${pid}/fd/${fd}`)) === paths.lock
+					);
+				} catch {
+					return false;
+				}
+			});
+			if (open.length === 0) return [];
 			const command = (readValue(fs, `/proc/${pid}/cmdline`) ?? "")
 				.split("\0")
 				.join(" ")
-				.trim();
-			return `process ${pid} (${command || "unknown"})`;
-		}
-	}
-	return "another process";
+				.trim()
+				.slice(0, 200);
+			const isLocking = open.some((fd) =>
+				/^lock:.*FLOCK/m.test(readValue(fs, `/proc/${pid}/fdinfo/${fd}`) ?? ""),
+			);
+			return [{ pid: Number(pid), command: command || "unknown", isLocking }];
+		});
 }
 
 function selfPid(fs: FileSystem): string {

@@ -1,90 +1,140 @@
 import { messageOf } from "../errors.js";
+import { readValue } from "../files.js";
 import { isOurs } from "../marker.js";
 import type {
-	InterfaceSpec,
+	Claim,
+	Journal,
+	KernelState,
 	ObservedFile,
 	RemoveStep,
 	Step,
 	WriteStep,
 } from "../model.js";
-import { observeKernel } from "../observe/kernel.js";
+import { hasSelinux } from "../observe/facts.js";
+import { observeKernel, sysctlPath } from "../observe/kernel.js";
 import { observeFile } from "../observe/link-files.js";
 import { paths } from "../paths.js";
+import { labelSteps } from "../plan/labels.js";
 import { revertKernel, revertSteps } from "../plan/revert.js";
-import { sysctlSettings } from "../plan/sysctls.js";
 import { touchedBy } from "../plan.js";
-import type { Run } from "../run.js";
-import { editSysctlConf } from "../sysctl-conf.js";
+import { withBlockOf } from "../sysctl-conf.js";
 import type { System } from "../system.js";
 import { removeFile } from "./atomic.js";
 import { type Execution, execute } from "./execute.js";
 
 const attempts = 3;
 
+/** What is known of a run that is to be undone: from memory, or from the journal. */
+export interface Undo
+	extends Claim,
+		Pick<Journal, "steps" | "before" | "copies" | "scope"> {
+	/** Time has passed since: see RevertScope. */
+	isLater?: boolean;
+}
+
 /**
- * Undoes a run for some links, or for all: files to what they were, then the kernel. True when a
- * last look finds both as before. Never throws: a roll back that fails is an outcome of its own.
+ * Undoes a run, as far as its scope goes: files to what they were, then the kernel. `shared` are
+ * steps for what survivors share. True when a last look finds both as before. Never throws: a roll
+ * back that fails is an outcome of its own.
  */
 export async function rollBack(
-	run: Run,
-	links: string[] | "all",
+	system: System,
+	undo: Undo,
+	lock: number | undefined,
+	shared: Step[] = [],
 ): Promise<boolean> {
-	const { system, observed, desired, execution } = run;
-	const done = execution.done.map(({ step }) => step);
-	const scope = { links, touched: touchedBy(done) };
-	const backwards: Execution = { ...execution, force: true, done: [] };
-	const left = async () =>
-		revertKernel(observed, await observeKernel(system), desired, scope);
-	for (const step of revertSteps(done, scope)) {
-		// A file that cannot be put back must not keep the NIC from its addresses.
-		try {
-			if (isInPlace(system, step)) continue;
-			const saved = savedByOthers(run, step);
-			if (saved === undefined) await execute([step], backwards);
-			else if (saved.path === paths.sysctlConf) {
-				await execute(withoutOurs(run, saved), backwards);
-			} else {
-				system.log(
-					"warning",
-					`roll back: ${saved.path} was changed by somebody else meanwhile: left as it is`,
-				);
-			}
-		} catch (error) {
-			system.log("error", `roll back: ${messageOf(error)}`);
-		}
-	}
+	const backwards = backwardsOf(system, lock);
+	await rollBackFiles(undo, backwards);
 	try {
-		dropCopies(run);
-		if (links !== "all") {
-			const survivors = desired.interfaces.filter(
-				(spec) => !links.includes(spec.name),
-			);
-			await execute(sysctlConfFor(run, survivors), backwards);
-		}
-		let steps = await left();
-		for (
-			let attempt = 0;
-			attempt < attempts && steps.length > 0;
-			attempt += 1
-		) {
-			await execute(steps, backwards);
-			steps = await left();
-		}
-		return steps.length === 0 && areFilesBack(run, links);
+		await execute(shared, backwards);
+		const left = async () => kernelStepsBack(undo, await observeKernel(system));
+		return (await mend(backwards, left)) && isBack(system, undo);
 	} catch (error) {
 		system.log("error", `roll back: ${messageOf(error)}`);
 		return false;
 	}
 }
 
-// Copies that --force kept of files which are in their place again.
-function dropCopies({ system, execution }: Run): void {
-	for (const backup of [...execution.backups]) {
-		const [file] = observeFile(system.fs, backup.path);
-		const [kept] = observeFile(system.fs, `${paths.backups}/${backup.copy}`);
+/** How steps of a roll back are done: on and on, whatever fails; the state decides at the end. */
+export function backwardsOf(
+	system: System,
+	lock: number | undefined,
+): Execution {
+	return { system, lock, force: true, done: [], backups: [], copies: {} };
+}
+
+/** The files, sysctls and copies of a run back to what they were, one by one: one that cannot be put back keeps no other from it. */
+export async function rollBackFiles(
+	undo: Undo,
+	backwards: Execution,
+): Promise<void> {
+	const { system } = backwards;
+	const attempt = async (work: () => Promise<unknown> | unknown) => {
+		try {
+			await work();
+		} catch (error) {
+			system.log("error", `roll back: ${messageOf(error)}`);
+		}
+	};
+	const done: Step[] = [];
+	for (const step of stepsBack(system, undo)) {
+		await attempt(() => execute([step], backwards));
+		done.push(step);
+	}
+	await attempt(() =>
+		execute(labelSteps(hasSelinux(system.fs), done), backwards),
+	);
+	await attempt(() => dropCopies(system, undo));
+}
+
+/** The file and sysctl steps that a roll back still has to do; what somebody else has saved meanwhile is theirs. */
+export function stepsBack(system: System, undo: Undo): Step[] {
+	const scope = { links: undo.scope, touched: touchedBy(undo.steps) };
+	return revertSteps(undo.steps, scope).flatMap((step): Step[] => {
+		if (isInPlace(system, step) || isMoved(system, undo, step)) return [];
+		const saved = savedByOthers(system, undo, step);
+		if (saved === undefined) return [step];
+		if (saved.path === paths.sysctlConf) return [withoutOurs(undo, saved)];
+		system.log(
+			"warning",
+			`roll back: ${saved.path} was changed by somebody else meanwhile: left as it is`,
+		);
+		return [];
+	});
+}
+
+/** The kernel steps that a roll back in the same boot still has to do. */
+export function kernelStepsBack(undo: Undo, now: KernelState): Step[] {
+	return revertKernel(undo.before, now, undo, {
+		links: undo.scope,
+		touched: touchedBy(undo.steps),
+		isLater: undo.isLater ?? false,
+	});
+}
+
+/** Does the kernel steps that are left until there are none; false when there still are after a few times. */
+export async function mend(
+	backwards: Execution,
+	left: () => Promise<Step[]>,
+): Promise<boolean> {
+	let steps = await left();
+	for (let attempt = 0; attempt < attempts && steps.length > 0; attempt += 1) {
+		await execute(steps, backwards);
+		steps = await left();
+	}
+	return steps.length === 0;
+}
+
+/** Copies that --force kept of files which are in their place again are removed. */
+export function dropCopies(
+	system: System,
+	{ copies }: Pick<Undo, "copies">,
+): void {
+	for (const [path, copy] of Object.entries(copies)) {
+		const [file] = observeFile(system.fs, path);
+		const [kept] = observeFile(system.fs, `${paths.backups}/${copy}`);
 		if (kept === undefined || file?.content !== kept.content) continue;
 		removeFile(system.fs, kept.path);
-		execution.backups.splice(execution.backups.indexOf(backup), 1);
 	}
 }
 
@@ -102,77 +152,88 @@ function isInPlace(system: System, step: Step): boolean {
 	);
 }
 
-// A file that holds neither what we wrote nor what stood there before is somebody's who saved it meanwhile.
+// What somebody has set otherwise since is theirs; what is as before needs nothing.
+function isMoved(system: System, { isLater }: Undo, step: Step): boolean {
+	return (
+		step.kind === "sysctl" &&
+		isLater === true &&
+		readValue(system.fs, sysctlPath(step.key)) !== step.before
+	);
+}
+
+/** Paths of files that hold neither what a run wrote nor what stood there before: somebody has saved them since. */
+export function changedByOthers(system: System, undo: Undo): string[] {
+	return undo.steps.flatMap((step) => {
+		const saved = savedByOthers(system, undo, step);
+		return saved ? [saved.path] : [];
+	});
+}
+
 function savedByOthers(
-	{ system, execution }: Run,
+	system: System,
+	{ steps }: Undo,
 	step: Step,
 ): ObservedFile | undefined {
 	if (step.kind !== "write" && step.kind !== "remove") return undefined;
 	const [file] = observeFile(system.fs, step.path);
-	const own = execution.done
-		.map((one) => one.step)
-		.find(
-			(one): one is WriteStep | RemoveStep =>
-				(one.kind === "write" || one.kind === "remove") &&
-				one.path === step.path,
-		);
+	const own = fileStep(steps, step.path);
 	const isKnown =
 		file?.content === own?.before?.content ||
 		(own?.kind === "write" && file?.content === own.content);
 	return isKnown ? undefined : file;
 }
 
-// Their text with the block as it was: the lines of what was managed before the run.
-function withoutOurs(
-	{ desired, means }: Run,
-	{ content, mode, uid, gid }: ObservedFile,
-): Step[] {
-	const before = { ...desired, interfaces: [], others: desired.recorded };
-	const settings = sysctlSettings(before);
-	const rendered = settings.length > 0 ? means.renderer.sysctl(settings) : "";
-	return [
-		{
-			kind: "write",
-			link: undefined,
-			path: paths.sysctlConf,
-			content: editSysctlConf(content, settings, rendered) ?? "",
-			mode,
-			owner: { uid, gid },
-			before: undefined,
-			keepCopy: false,
-		},
-	];
-}
-
-function areFilesBack({ system, execution }: Run, links: string[] | "all") {
-	return execution.done.every(({ step }) => {
-		if (step.kind !== "write" && step.kind !== "remove") return true;
-		const isConcerned =
-			links === "all" || (step.link !== undefined && links.includes(step.link));
-		const [file] = observeFile(system.fs, step.path);
-		const isTheirs =
-			file !== undefined &&
-			!isOurs(file.content) &&
-			(step.kind === "remove" || file.content !== step.content);
-		return !isConcerned || file?.content === step.before?.content || isTheirs;
-	});
-}
-
-// /etc/sysctl.conf is shared: with some links rolled back it keeps the lines of the others.
-function sysctlConfFor(
-	{ observed, desired, means, execution }: Run,
-	survivors: InterfaceSpec[],
-): Step[] {
-	const written = execution.done
-		.map(({ step }) => step)
-		.find((step) => step.kind === "write" && step.link === undefined);
-	if (written?.kind !== "write") return [];
-	const settings = sysctlSettings({ ...desired, interfaces: survivors });
-	const content = editSysctlConf(
-		observed.sysctlConf?.content,
-		settings,
-		settings.length > 0 ? means.renderer.sysctl(settings) : "",
+function fileStep(
+	steps: Step[],
+	path: string,
+): WriteStep | RemoveStep | undefined {
+	return steps.find(
+		(step): step is WriteStep | RemoveStep =>
+			(step.kind === "write" || step.kind === "remove") && step.path === path,
 	);
-	// Survivors are managed, so there is always a block to write.
-	return content === undefined ? [] : [{ ...written, content }];
+}
+
+// Their text with the block as it was before the run.
+function withoutOurs(
+	{ steps }: Undo,
+	{ path, content, mode, uid, gid }: ObservedFile,
+): Step {
+	return {
+		kind: "write",
+		link: undefined,
+		path,
+		content: withBlockOf(content, fileStep(steps, path)?.before?.content),
+		mode,
+		owner: { uid, gid },
+		before: undefined,
+		keepCopy: false,
+	};
+}
+
+/** Whether the files and sysctls of a run are what they were, or somebody else's by now. */
+export function isBack(system: System, { steps, scope }: Undo): boolean {
+	const isConcerned = ({ link }: Step) =>
+		scope === "all" || (link !== undefined && scope.includes(link));
+	return steps.filter(isConcerned).every((step, at, all) => {
+		switch (step.kind) {
+			case "write":
+			case "remove": {
+				const [file] = observeFile(system.fs, step.path);
+				const isTheirs =
+					file !== undefined &&
+					!isOurs(file.content) &&
+					(step.kind === "remove" || file.content !== step.content);
+				return file?.content === step.before?.content || isTheirs;
+			}
+			case "sysctl": {
+				const first = all.find(
+					(one) => one.kind === "sysctl" && one.key === step.key,
+				);
+				const now = readValue(system.fs, sysctlPath(step.key));
+				return all[at] !== first || now !== step.value || now === step.before;
+			}
+			default:
+				return true;
+		}
+	});
 }

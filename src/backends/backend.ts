@@ -10,7 +10,7 @@ export interface Backend {
 		renderer: Renderer,
 	): { path: string; body: string }[];
 	/** Commands that make written files take effect. */
-	activate(spec: InterfaceSpec): RunStep[];
+	activate(spec: Pick<InterfaceSpec, "name" | "nmControlled">): RunStep[];
 	/** Commands that take a link down by the files that are still there. */
 	deactivate(name: string): RunStep[];
 	/** The guide's literal Step 7. */

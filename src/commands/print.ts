@@ -13,22 +13,23 @@ import type { Options } from "./options.js";
 
 type Write = (text: string) => void;
 
-/** Prints a report: JSON, a plan, or one line per NIC with what went wrong on stderr. */
+/** Prints a report (of a roll back without `prepared`): JSON, a plan, or one line per NIC with what went wrong on stderr. */
 export async function printReport(
 	command: string,
 	report: Report,
-	prepared: Prepared,
+	prepared: Prepared | undefined,
 	system: System,
 	options: Options,
 	write: Write,
 ): Promise<void> {
 	const isPlan = options.request.dryRun;
 	const withDiffs =
-		isPlan || report.interfaces.some(({ outcome }) => outcome === "refused");
+		(isPlan && prepared) ||
+		report.interfaces.some(({ outcome }) => outcome === "refused");
 	const diffs = withDiffs ? await import("./diffs.js") : undefined;
 	const interfaces = report.interfaces.map((one) => {
 		const diff =
-			one.outcome === "refused"
+			prepared && one.outcome === "refused"
 				? diffs?.diffOfHeld(one.name, prepared, options)
 				: undefined;
 		return diff ? { ...one, diff } : one;
@@ -41,8 +42,9 @@ export async function printReport(
 		);
 		return;
 	}
-	if (isPlan) printPlan({ ...report, interfaces }, prepared, stepDiff, write);
-	else printOutcome({ ...report, interfaces }, system, options);
+	if (isPlan && prepared)
+		printPlan({ ...report, interfaces }, prepared, stepDiff, write);
+	else printOutcome(command, { ...report, interfaces }, system, options);
 }
 
 /** Prints an error that ended a command before it had a report. */
@@ -65,7 +67,7 @@ export function printError(
 			command,
 			outcome,
 			exitCode: error.exitCode,
-			recovered: false,
+			recovered: error.recovered,
 			interfaces: [],
 			steps: [],
 			findings: [],
@@ -172,7 +174,12 @@ function printRefusals(interfaces: InterfaceReport[], write: Write): void {
 	}
 }
 
-function printOutcome(report: Report, system: System, options: Options): void {
+function printOutcome(
+	command: string,
+	report: Report,
+	system: System,
+	options: Options,
+): void {
 	const { interfaces, steps, findings, notes, timings, error } = report;
 	if (options.verbose)
 		for (const { step, ms } of steps)
@@ -188,7 +195,10 @@ function printOutcome(report: Report, system: System, options: Options): void {
 	const total = Object.values(timings).reduce((sum, ms) => sum + ms, 0);
 	for (const one of interfaces) {
 		if (one.reason && one.outcome !== "unchanged") {
-			system.log("error", `${one.name}: ${one.reason}`);
+			system.log(
+				one.exitCode === 0 ? "info" : "error",
+				`${one.name}: ${one.reason}`,
+			);
 			if (one.diff) system.log("error", `what would be changed:\n${one.diff}`);
 		} else if (one.reason)
 			system.log(
@@ -201,7 +211,7 @@ function printOutcome(report: Report, system: System, options: Options): void {
 				describeInterface(one, total),
 			);
 	}
-	if (interfaces.length === 0)
+	if (interfaces.length === 0 && command !== "rollback")
 		system.log("info", "no secondary ENI: nothing to do");
 }
 

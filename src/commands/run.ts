@@ -16,12 +16,13 @@ const priorities: Record<LogLevel, number> = {
 
 /** Runs one subcommand in the real world and returns its exit code; errors become one line each. */
 export async function runCommand(
-	command: "configure" | "plan" | "remove" | "status",
+	command: "configure" | "plan" | "remove" | "rollback" | "status",
 	values: Values,
 ): Promise<number> {
 	const isChanging =
 		(command === "configure" && values["dry-run"] !== true) ||
-		command === "remove";
+		command === "remove" ||
+		command === "rollback";
 	const system = realSystem(createLog(values, process.env), isChanging);
 	try {
 		checkLogLevel(process.env.ENI_CONFIGURE_LOG_LEVEL);
@@ -30,6 +31,10 @@ export async function runCommand(
 		if (command === "status") {
 			const { status } = await import("./status.js");
 			return await status(system, options, write);
+		}
+		if (command === "rollback") {
+			const { rollback } = await import("./rollback.js");
+			return await rollback(system, options, write);
 		}
 		return await configure(system, command, options, write);
 	} catch (error) {

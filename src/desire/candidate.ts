@@ -6,6 +6,9 @@ export const defaultExcludedNames =
 		" ",
 	);
 
+/** What a managed NIC may be called: the name goes into file names, shell-read files and sysctl keys. */
+export const linkNamePattern = /^[A-Za-z][A-Za-z0-9_-]{0,14}$/;
+
 /** Whether a whole name matches a glob with `*` and `?`. */
 export function matchesGlob(name: string, glob: string): boolean {
 	const pattern = glob
@@ -21,8 +24,7 @@ export function notCandidate(
 	exclude: Settings["exclude"],
 ): string | undefined {
 	if (link.type === 772) return "is the loopback";
-	// The name goes into file names, shell-read files and sysctl keys.
-	if (!/^[A-Za-z][A-Za-z0-9_-]{0,14}$/.test(link.name))
+	if (!linkNamePattern.test(link.name))
 		return "has a name that network-scripts cannot take";
 	if (link.devtype) return `is a ${link.devtype}, not a NIC`;
 	if (link.master) return `is a port of ${link.master}`;

@@ -1,3 +1,4 @@
+import { backOffLeftMs } from "../back-off.js";
 import { exitCodes } from "../errors.js";
 import { ipOf, parseCidr, subnetOf } from "../ipv4.js";
 import type { InterfaceSpec, Link, Observed, Verdict } from "../model.js";
@@ -86,7 +87,7 @@ export function decide(
 	if (entry?.released && request.targets === "all") {
 		return stop(
 			"released",
-			`was removed; \`eni-configure ${name}\` takes it back`,
+			`was ${entry.managed ? "rolled back" : "removed"}; \`eni-configure ${name}\` takes it back`,
 			exitCodes.converged,
 		);
 	}
@@ -144,7 +145,17 @@ export function decide(
 	const addresses = address.addresses.filter(
 		(cidr) => !held.some((one) => one.cidr === cidr),
 	);
-	return { spec: specOf(link, { ...address, addresses }, context) };
+	const spec = specOf(link, { ...address, addresses }, context);
+	const waitMs = backOffLeftMs(spec, entry, observed);
+	if (waitMs > 0 && request.targets === "all") {
+		const times = entry?.backOff?.attempts ?? 1;
+		return stop(
+			"backing-off",
+			`was rolled back ${times === 1 ? "once" : `${times} times`}, and nothing has changed since: tried again in ${Math.ceil(waitMs / 1000)} s, or at once by \`eni-configure ${name}\``,
+			exitCodes.rolledBack,
+		);
+	}
+	return { spec };
 }
 
 function specOf(link: Link, address: Address, context: Context): InterfaceSpec {

@@ -1,4 +1,4 @@
-import { ipOf, parseCidr, prefixOfMask, subnetOf } from "../ipv4.js";
+import { ipOf, isIpv4, parseCidr, prefixOfMask, subnetOf } from "../ipv4.js";
 import { bodyOf, isOurs } from "../marker.js";
 import type {
 	InterfaceSpec,
@@ -7,7 +7,9 @@ import type {
 	Rule,
 	State,
 } from "../model.js";
+import { isMac } from "../observe/parse-metadata.js";
 import { paths } from "../paths.js";
+import { linkNamePattern } from "./candidate.js";
 
 /** KEY=value lines of an ifcfg file, quotes taken off; the last line for a key wins, as in a shell. */
 export function parseIfcfg(content: string): Record<string, string> {
@@ -68,7 +70,13 @@ function managedByFile(
 		addresses.push(`${ip}/${prefix}`);
 	}
 	const primary = parseCidr(addresses[0] ?? "");
-	if (!primary || values.GATEWAY === undefined || values.HWADDR === undefined)
+	const isSound =
+		linkNamePattern.test(name) &&
+		addresses.every((cidr) => parseCidr(cidr)) &&
+		isIpv4(values.GATEWAY ?? "") &&
+		isMac(values.HWADDR ?? "");
+	// A valid hash on a file of another name or template: ours, but nothing to go by.
+	if (!primary || !isSound || !values.GATEWAY || !values.HWADDR)
 		return undefined;
 	const rule = files.find(
 		(other) => other.path === `${paths.networkScripts}/rule-${name}`,

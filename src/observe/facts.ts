@@ -14,8 +14,19 @@ export function observeFacts(fs: FileSystem): HostFacts {
 		networkManagerRunning:
 			exists(fs, "/run/NetworkManager") && isRunning(fs, "NetworkManager"),
 		systemdRunning: exists(fs, "/run/systemd/system"),
+		selinux: hasSelinux(fs),
 		tkeCni: findTkeCni(fs),
 	};
+}
+
+/** Whether files have SELinux labels here, and restorecon to set them. */
+export function hasSelinux(fs: FileSystem): boolean {
+	return (
+		exists(fs, "/sys/fs/selinux/enforce") &&
+		["/usr/sbin/restorecon", "/sbin/restorecon"].some((path) =>
+			exists(fs, path),
+		)
+	);
 }
 
 /** KEY=value pairs of an os-release file, quotes taken off. */

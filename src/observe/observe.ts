@@ -1,6 +1,6 @@
 import { isMainDefault, notCandidate } from "../desire/candidate.js";
 import { configuredSource } from "../desire/configured.js";
-import { listDirectory, readFile } from "../files.js";
+import { listDirectory, readBootId, readFile } from "../files.js";
 import type {
 	FileState,
 	KernelState,
@@ -62,6 +62,8 @@ export async function observe(
 		backups: request.verb === "remove" ? readBackups(system, state) : {},
 		copies: request.verb === "remove" ? listDirectory(fs, paths.backups) : [],
 		namedTables: named.map(([, number]) => number),
+		bootId: readBootId(fs),
+		nowMs: system.clock.nowMs(),
 	};
 }
 

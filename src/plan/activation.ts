@@ -16,7 +16,7 @@ import { connectedRoute } from "./table-routes.js";
 export function hasForeign(
 	name: string,
 	observed: KernelState,
-	desired: Desired,
+	desired: Pick<Desired, "recorded" | "interfaces">,
 ): boolean {
 	const own = [...desired.recorded, ...desired.interfaces].filter(
 		(one) => one.name === name,

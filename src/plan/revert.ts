@@ -1,7 +1,7 @@
 import { isMainDefault } from "../desire/candidate.js";
 import { isOurRule } from "../desire/managed.js";
 import type {
-	Desired,
+	Claim,
 	FileState,
 	InterfaceSpec,
 	KernelState,
@@ -13,6 +13,7 @@ import type {
 } from "../model.js";
 import { addressWords } from "./addresses.js";
 import { isLostDefault } from "./foreign.js";
+import { isSameRoute, tableRoutes } from "./table-routes.js";
 
 /** What of a run is being undone. */
 export interface RevertScope {
@@ -20,6 +21,41 @@ export interface RevertScope {
 	links: string[] | "all";
 	/** Links that a command of the run may have bounced. */
 	touched: string[] | "all";
+	/** Time has passed since: a default route that stands somewhere else now is somebody's choice. */
+	isLater?: boolean;
+}
+
+/** Everything that a run takes for ours: what it wants, what it takes away, what the record held. */
+function claimed({
+	interfaces,
+	gone,
+	recorded,
+}: Claim): (Managed | InterfaceSpec)[] {
+	return [...interfaces, ...gone, ...recorded];
+}
+
+/** The part of the kernel that a run can touch: all that revertKernel() will ask of `before`. */
+export function touchableKernel(
+	kernel: KernelState,
+	claim: Claim,
+	touched: string[] | "all",
+): KernelState {
+	if (touched === "all") return kernel;
+	const own = claimed(claim);
+	const names = [...touched, ...own.map(({ name }) => name)];
+	const tables = own.map(({ table }) => table);
+	const implied = own.map((one) => ({ ...one, files: [] }));
+	return {
+		links: kernel.links.filter(({ name }) => names.includes(name)),
+		rules: kernel.rules.filter((rule) => isOurRule(rule, implied)),
+		routes: kernel.routes.filter(
+			(route) =>
+				route.devs.some((dev) => names.includes(dev)) ||
+				tables.includes(route.table) ||
+				isMainDefault(route),
+		),
+		sysctls: {},
+	};
 }
 
 /** The inverse of the file and sysctl steps that were done, newest first. */
@@ -84,14 +120,10 @@ function putBack(
 export function revertKernel(
 	before: KernelState,
 	now: KernelState,
-	desired: Desired,
+	claim: Claim,
 	scope: RevertScope,
 ): Step[] {
-	const own: (Managed | InterfaceSpec)[] = [
-		...desired.interfaces,
-		...desired.gone,
-		...desired.recorded,
-	];
+	const own = claimed(claim);
 	const isFailed = (name: string) =>
 		scope.links === "all"
 			? own.some((one) => one.name === name)
@@ -124,14 +156,22 @@ export function revertKernel(
 		);
 	}
 	// A new default on a link that is none of ours is somebody else's: a DHCP client's, for one.
+	const isImplied = (route: Route) =>
+		failed.flatMap(tableRoutes).some((words) => isSameRoute(route, words));
 	const removable = routes.extra.filter(
-		(route) => route.devs.some(isFailed) || tables.includes(route.table),
+		(route) =>
+			isImplied(route) ||
+			(route.devs.some(isFailed) &&
+				(route.proto === "kernel" || (isMainDefault(route) && !scope.isLater))),
 	);
 	const links = before.links
 		.filter((link) => isTouched(link.name))
 		.map((link) => ({
 			link,
-			present: now.links.find((one) => one.name === link.name),
+			// Another NIC under its name is none of this run's business.
+			present: now.links.find(
+				(one) => one.name === link.name && one.mac === link.mac,
+			),
 		}));
 	const addresses = links.flatMap(({ link, present }) => {
 		if (!present) return [];
@@ -145,26 +185,46 @@ export function revertKernel(
 		);
 		return [{ name: link.name, ...changed }];
 	});
-	// What its owner took away meanwhile, without a command of ours, stays away.
+	// What its owner took away meanwhile, without a command of ours, stays away; so does what went with its link.
+	const isThere = (name: string) =>
+		now.links.some((one) => one.name === name) &&
+		links.every(({ link, present }) => link.name !== name || present);
 	const isOursToMend = (route: Route) =>
-		(route.devs.some(isBounced) && !isMainDefault(route)) ||
-		tables.includes(route.table) ||
-		route.proto === "kernel" ||
-		(isMainDefault(route) &&
-			isLostDefault(
-				route,
-				now.routes.filter(isMainDefault),
-				removable.filter(isMainDefault),
-			));
+		route.devs.every(isThere) &&
+		((route.devs.some(isBounced) && !isMainDefault(route)) ||
+			tables.includes(route.table) ||
+			route.proto === "kernel" ||
+			(isMainDefault(route) &&
+				isLostDefault(
+					route,
+					now.routes.filter(isMainDefault),
+					removable.filter(isMainDefault),
+				)));
 	const isOurAddress = (name: string, cidr: string) =>
 		failed.some((one) => one.name === name && one.addresses.includes(cidr));
 	const isRecorded = (name: string, cidr: string) =>
-		desired.recorded.some(
+		claim.recorded.some(
 			(one) => one.name === name && one.addresses.includes(cidr),
+		);
+	// Down, a link would lose what somebody else has put on it meanwhile.
+	const isInUse = (name: string) =>
+		routes.extra.some(
+			(route) => route.devs.includes(name) && !removable.includes(route),
+		) ||
+		addresses.some(
+			(one) =>
+				one.name === name &&
+				one.extra.some(
+					({ ip, prefix, dynamic }) =>
+						!dynamic && !isOurAddress(name, `${ip}/${prefix}`),
+				),
 		);
 	const state = (op: "up" | "down") =>
 		links.flatMap(({ link, present }): Step[] =>
-			present && link.up !== present.up && link.up === (op === "up")
+			present &&
+			link.up !== present.up &&
+			link.up === (op === "up") &&
+			!(op === "down" && isInUse(link.name))
 				? [{ kind: "link", link: link.name, op }]
 				: [],
 		);

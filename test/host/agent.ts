@@ -1,16 +1,18 @@
 import { configure } from "../../src/commands/configure";
 import { readOptions, type Values } from "../../src/commands/options";
 import { printError } from "../../src/commands/print";
+import { rollback } from "../../src/commands/rollback";
 import { AgentError, messageOf } from "../../src/errors";
 import type { FakeHost } from "./fake-host";
 import type { Stop } from "./operations";
 
-export type Command = "configure" | "plan" | "remove";
+export type Command = "configure" | "plan" | "remove" | "rollback";
 
 /** What --json prints, as far as tests look at it. */
 export interface JsonReport {
 	outcome: string;
 	exitCode: number;
+	recovered: boolean;
 	interfaces: {
 		name: string;
 		mac?: string;
@@ -48,6 +50,7 @@ export interface Run extends JsonReport {
 const nothing: JsonReport = {
 	outcome: "",
 	exitCode: -1,
+	recovered: false,
 	interfaces: [],
 	steps: [],
 	findings: [],
@@ -70,17 +73,15 @@ export async function run(
 	const start = async (): Promise<number> => {
 		try {
 			const names = nics === "" ? {} : { nics: nics.split(" ") };
-			return await configure(
-				system,
+			const options = readOptions(
+				system.fs,
 				command,
-				readOptions(
-					system.fs,
-					command,
-					{ json: true, ...names, ...values },
-					{},
-				),
-				write,
+				{ json: true, ...names, ...values },
+				{},
 			);
+			return command === "rollback"
+				? await rollback(system, options, write)
+				: await configure(system, command, options, write);
 		} catch (error) {
 			const known =
 				error instanceof AgentError

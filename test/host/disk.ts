@@ -5,6 +5,8 @@ export interface Attributes {
 	mode: number;
 	uid: number;
 	gid: number;
+	/** The type of its SELinux label. */
+	label: string;
 }
 
 export interface FileOnDisk extends Attributes {
@@ -32,8 +34,12 @@ export interface Disk {
 	synced(path: string): void;
 	/** All that is there survives a power cut from now on. */
 	syncAll(): void;
+	/** All that a power cut would leave, as text to compare. */
+	survivors(loss: Loss): string;
 	/** A power cut: what was not fsynced may be gone. */
 	lose(loss: Loss): void;
+	/** `restorecon`: the label that the policy has for a file. */
+	relabel(path: string): void;
 	/** Paths of all files below a directory, sorted. */
 	list(directory: string): string[];
 }
@@ -49,7 +55,21 @@ interface Image {
 const isVolatile = (path: string) => /^\/(proc|sys|run)(\/|$)/.test(path);
 const join = (directory: string, name: string) =>
 	`${directory === "/" ? "" : directory}/${name}`;
-const defaults: Attributes = { mode: 0o644, uid: 0, gid: 0 };
+const defaults = { mode: 0o644, uid: 0, gid: 0, label: "unlabeled_t" };
+
+/** The label a file gets from its directory, and the one that CentOS 7's policy (restorecon) gives it. */
+export function labelOf(path: string, by: "directory" | "policy"): string {
+	if (by === "policy" && path === "/etc/sysctl.conf") return "system_conf_t";
+	const types: Record<string, string> = {
+		"/etc/sysconfig/network-scripts": "net_conf_t",
+		"/var/lib": "var_lib_t",
+		"/etc": "etc_t",
+	};
+	const directory = Object.keys(types).find((one) =>
+		path.startsWith(`${one}/`),
+	);
+	return types[directory ?? ""] ?? "default_t";
+}
 
 /** A memfs volume that knows owners, and what of it would survive a power cut. */
 export function createDisk(): Disk {
@@ -76,7 +96,8 @@ export function createDisk(): Disk {
 	}
 
 	function attributesOf(path: string): Attributes {
-		return attributes.get(inodeOf(path)) ?? defaults;
+		const usual = isDirectory(path) ? { ...defaults, mode: 0o755 } : defaults;
+		return attributes.get(inodeOf(path)) ?? usual;
 	}
 
 	function read(path: string): FileOnDisk | undefined {
@@ -90,7 +111,8 @@ export function createDisk(): Disk {
 	function created(path: string, mode: number): void {
 		const inode = inodeOf(path);
 		ids.set(inode, ++lastId);
-		attributes.set(inode, { ...defaults, mode: mode & ~0o022 });
+		const label = labelOf(path, "directory");
+		attributes.set(inode, { ...defaults, mode: mode & ~0o022, label });
 	}
 
 	function write(
@@ -103,7 +125,10 @@ export function createDisk(): Disk {
 			recursive: true,
 		});
 		fs.writeFileSync(path, Buffer.from(content, "latin1"));
-		if (isNew) created(path, 0o644);
+		if (isNew) {
+			created(path, 0o644);
+			setAttributes(path, { label: labelOf(path, "policy") });
+		}
 		setAttributes(path, given);
 	}
 
@@ -134,7 +159,7 @@ export function createDisk(): Disk {
 			for (const name of namesIn(path)) walk(join(path, name), visit);
 	}
 
-	function lose({ bytes, entries }: Loss): void {
+	function imageAfter({ bytes, entries }: Loss): Image {
 		const now: Image = { files: new Map(), directories: new Map() };
 		walk("/", (path) => {
 			if (isDirectory(path)) now.directories.set(path, entriesOf(path));
@@ -144,6 +169,24 @@ export function createDisk(): Disk {
 			bytes === "lost" ? image.files : new Map([...image.files, ...now.files]);
 		const directories =
 			entries === "lost" ? image.directories : now.directories;
+		return { files, directories };
+	}
+
+	function survivors(loss: Loss): string {
+		const { files, directories } = imageAfter(loss);
+		return JSON.stringify(
+			[...directories].map(([directory, names]) => [
+				directory,
+				[...names].map(([name, id]) => [
+					name,
+					id === undefined ? id : files.get(id),
+				]),
+			]),
+		);
+	}
+
+	function lose(loss: Loss): void {
+		const { files, directories } = imageAfter(loss);
 		for (const name of namesIn("/"))
 			fs.rmSync(join("/", name), { recursive: true, force: true });
 		const restore = (directory: string) => {
@@ -176,7 +219,9 @@ export function createDisk(): Disk {
 		created,
 		synced,
 		syncAll,
+		survivors,
 		lose,
+		relabel: (path) => setAttributes(path, { label: labelOf(path, "policy") }),
 		list: (directory) => {
 			const found: string[] = [];
 			if (fs.existsSync(directory))

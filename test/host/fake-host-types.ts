@@ -12,13 +12,15 @@ export interface HostOptions {
 	primary?: Partial<NicOptions>;
 	/** Secondary NICs that are there after the boot, unconfigured. */
 	enis?: NicOptions[];
+	/** SELinux is on; off by default. */
+	selinux?: boolean;
 	/** More files of the guest, there before it boots. */
 	files?: Record<string, string>;
 }
 
 export interface FakeHost {
-	/** The whole world of the agent. */
-	system: System;
+	/** The whole world of the agent; of another process once endProcess() or reboot() was called. */
+	readonly system: System;
 	/** The running kernel; tests may change it by hand. */
 	readonly kernel: Kernel;
 	disk: Disk;
@@ -30,7 +32,10 @@ export interface FakeHost {
 	/** Links on which nobody answers ARP. */
 	silent: Set<string>;
 	/** Other processes by pid. */
-	readonly processes: Map<number, { command: string; open: string[] }>;
+	readonly processes: Map<
+		number,
+		{ command: string; open: string[]; environment?: Record<string, string> }
+	>;
 	log: { level: LogLevel; message: string }[];
 	/** Binds an ENI: metadata lists it, and its link appears, down and unconfigured. */
 	plug(options: NicOptions): Nic;

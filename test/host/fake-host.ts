@@ -11,9 +11,14 @@ import { writeKernelFiles } from "./kernel-files";
 import { createMetadata, metadataTree } from "./metadata";
 import { ifdown, ifup } from "./network-scripts";
 import { applySysctls, startNetwork } from "./network-service";
-import { createOperations } from "./operations";
+import { createOperations, operationsOfProcess } from "./operations";
 import type { ProgramHost } from "./programs";
-import { describeFiles, describeKernel, describeRecord } from "./snapshot";
+import {
+	describeFiles,
+	describeKernel,
+	describeRecord,
+	selinuxFile,
+} from "./snapshot";
 
 export type { FakeHost, HostOptions };
 
@@ -36,27 +41,7 @@ export async function createFakeHost(
 	// Whether /proc and /sys have fallen behind the kernel.
 	let isStale = true;
 
-	const { fs, open } = createGuestFs({
-		disk,
-		operations,
-		refresh: () => {
-			if (isStale)
-				writeKernelFiles(disk, {
-					kernel,
-					bootId: `00000000-0000-4000-8000-${String(boots).padStart(12, "0")}`,
-					processes,
-				});
-			isStale = false;
-		},
-		setSysctl: (key, value) => {
-			isStale = true;
-			return kernel.sysctls.has(key) && Boolean(kernel.sysctls.set(key, value));
-		},
-		closed: (fd) => {
-			if (programs.lock && "fd" in programs.lock && programs.lock.fd === fd)
-				programs.lock = undefined;
-		},
-	});
+	const open = new Map<number, string>();
 	const programs: ProgramHost = {
 		get kernel() {
 			isStale = true;
@@ -99,20 +84,63 @@ export async function createFakeHost(
 		programs.lock = undefined;
 		programs.service = { state: "active", job: undefined };
 		disk.fs.mkdirSync("/run/systemd/system", { recursive: true });
+		if (options.selinux) disk.write(selinuxFile, "1");
 		if (!(await startNetwork(programs))) programs.service.state = "failed";
 		operations.reset();
 	}
 
-	const system = createSystem({
-		fs,
-		programs,
-		metadata,
-		silent,
-		templates,
-		log: (level, message) => log.push({ level, message }),
-	});
+	// The agent as a process: its death is the end of all it has open, and of whatever of it still runs.
+	function startProcess() {
+		const own = operationsOfProcess(operations);
+		const fs = createGuestFs({
+			disk,
+			operations: own,
+			open,
+			refresh: () => {
+				if (isStale)
+					writeKernelFiles(disk, {
+						kernel,
+						bootId: `00000000-0000-4000-8000-${String(boots).padStart(12, "0")}`,
+						processes,
+					});
+				isStale = false;
+			},
+			setSysctl: (key, value) => {
+				isStale = true;
+				return (
+					kernel.sysctls.has(key) && Boolean(kernel.sysctls.set(key, value))
+				);
+			},
+			closed: (fd) => {
+				if (programs.lock && "fd" in programs.lock && programs.lock.fd === fd)
+					programs.lock = undefined;
+			},
+		});
+		const system = createSystem({
+			fs,
+			programs,
+			operations: own,
+			metadata,
+			silent,
+			templates,
+			get processes() {
+				isStale = true;
+				return processes;
+			},
+			log: (level, message) => log.push({ level, message }),
+		});
+		return { system, end: own.end };
+	}
+	let agent = startProcess();
+	function endProcess(): void {
+		for (const fd of [...open.keys()]) agent.system.fs.closeSync(fd);
+		agent.end();
+		operations.revive();
+		agent = startProcess();
+	}
 
 	installGuest(disk, nic("eth0"));
+	if (options.selinux) disk.write("/usr/sbin/restorecon", "");
 	for (const [path, content] of Object.entries(options.files ?? {}))
 		disk.write(path, content);
 	for (const eni of options.enis ?? []) nics.push(nicOf(eni));
@@ -121,7 +149,9 @@ export async function createFakeHost(
 	disk.syncAll();
 
 	return {
-		system,
+		get system() {
+			return agent.system;
+		},
 		get kernel() {
 			return programs.kernel;
 		},
@@ -183,13 +213,9 @@ export async function createFakeHost(
 		},
 		snapshot: () => describeFiles(disk, "/etc") + describeKernel(kernel),
 		record: () => describeRecord(disk),
-		endProcess: () => {
-			operations.revive();
-			for (const fd of [...open.keys()]) fs.closeSync(fd);
-		},
+		endProcess,
 		reboot: async (loss = { bytes: "kept", entries: "kept" }) => {
-			operations.revive();
-			for (const fd of [...open.keys()]) fs.closeSync(fd);
+			endProcess();
 			disk.lose(loss);
 			await boot();
 		},

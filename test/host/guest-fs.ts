@@ -14,14 +14,10 @@ export interface Surroundings {
 	refresh(): void;
 	/** A write below /proc/sys/net/ipv4; false when there is no such key. */
 	setSysctl(key: string, value: string): boolean;
-	/** A descriptor was closed. */
-	closed(fd: number): void;
-}
-
-export interface GuestFs {
-	fs: FileSystem;
 	/** Paths by open descriptor. */
 	open: Map<number, string>;
+	/** A descriptor was closed. */
+	closed(fd: number): void;
 }
 
 /** The agent's view of the disk: every call that changes something is an operation that may fail. */
@@ -31,12 +27,12 @@ export function createGuestFs({
 	refresh,
 	setSysctl,
 	closed,
-}: Surroundings): GuestFs {
+	open,
+}: Surroundings): FileSystem {
 	const memory = disk.fs;
-	const open = new Map<number, string>();
 
-	function change(kind: OperationKind, path: string): void {
-		const code = operations.begin(kind, path);
+	function change(kind: OperationKind, path: string, tear?: () => void): void {
+		const code = operations.begin(kind, path, tear);
 		if (code) throw systemError(code, kind, path);
 	}
 	function look(path: unknown): string {
@@ -53,12 +49,11 @@ export function createGuestFs({
 		if (isLink || path.startsWith("/proc/") || !memory.existsSync(path))
 			return stat;
 		const { mode, uid, gid } = disk.attributesOf(path);
-		const isFile = (Number(stat.mode) & 0o170000) === 0o100000;
-		return Object.assign(
-			Object.create(Object.getPrototypeOf(stat)),
-			stat,
-			isFile ? { mode: (Number(stat.mode) & ~0o7777) | mode, uid, gid } : {},
-		);
+		return Object.assign(Object.create(Object.getPrototypeOf(stat)), stat, {
+			mode: (Number(stat.mode) & ~0o7777) | mode,
+			uid,
+			gid,
+		});
 	}
 
 	const fs = {
@@ -84,7 +79,10 @@ export function createGuestFs({
 		) => {
 			const path = pathOf(fd);
 			if (!path.startsWith(procSys)) {
-				change("write", path);
+				const half = Math.floor(length / 2);
+				change("write", path, () => {
+					memory.writeSync(fd, data, offset, half);
+				});
 				return memory.writeSync(fd, data, offset, length);
 			}
 			const value = Buffer.from(data)
@@ -125,10 +123,11 @@ export function createGuestFs({
 			if (memory.existsSync(path)) change("unlink", path);
 			memory.unlinkSync(path);
 		},
-		mkdirSync: (given: unknown, options?: { recursive?: boolean }) => {
+		mkdirSync: (given: unknown, { mode = 0o777 }: { mode?: number } = {}) => {
 			const path = look(given);
 			if (!memory.existsSync(path)) change("mkdir", path);
-			memory.mkdirSync(path, options ?? {});
+			memory.mkdirSync(path);
+			disk.created(path, mode);
 		},
 		readdirSync: (path: unknown) => memory.readdirSync(look(path)),
 		lstatSync: (given: unknown) => {
@@ -142,7 +141,7 @@ export function createGuestFs({
 		},
 		readlinkSync: (path: unknown) => memory.readlinkSync(look(path)),
 	};
-	return { fs: fs as unknown as FileSystem, open };
+	return fs as unknown as FileSystem;
 }
 
 function systemError(

@@ -1,5 +1,7 @@
 import type { FileSystem, System } from "../../src/system";
+import type { FakeHost } from "./fake-host-types";
 import type { Metadata } from "./metadata";
+import type { Operations } from "./operations";
 import { type ProgramHost, runProgram } from "./programs";
 import { lookUpRoute } from "./route-lookup";
 
@@ -7,10 +9,14 @@ import { lookUpRoute } from "./route-lookup";
 export interface Parts {
 	fs: FileSystem;
 	programs: ProgramHost;
+	/** The operations of the agent's process. */
+	operations: Operations;
 	metadata: Metadata;
 	/** Links on which nobody answers ARP. */
 	silent: Set<string>;
 	templates: string;
+	/** Other processes by pid. */
+	processes: FakeHost["processes"];
 	log: System["log"];
 }
 
@@ -18,12 +24,14 @@ export interface Parts {
 export function createSystem({
 	fs,
 	programs,
+	operations,
 	metadata,
 	silent,
 	templates,
+	processes,
 	log,
 }: Parts): System {
-	const { operations, clock } = programs;
+	const { clock } = programs;
 
 	// After the agent's death nothing of it goes on: its promises stay open for ever.
 	function whileAlive<T>(work: () => T | Promise<T>): Promise<T> {
@@ -57,6 +65,11 @@ export function createSystem({
 		fs,
 		run: (argv, options) =>
 			whileAlive(() => runProgram(programs, argv, options)),
+		kill: (pid) => {
+			processes.delete(pid);
+			if (programs.lock && "pid" in programs.lock && programs.lock.pid === pid)
+				programs.lock = undefined;
+		},
 		http: (url) =>
 			whileAlive(() =>
 				lookUpRoute(programs.kernel, { to: "169.254.0.23" })

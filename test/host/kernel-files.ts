@@ -1,4 +1,5 @@
 import type { Disk } from "./disk";
+import type { FakeHost } from "./fake-host-types";
 import type { Kernel, KernelLink } from "./kernel-types";
 
 /** What /proc and /sys show besides the links. */
@@ -6,7 +7,7 @@ export interface Machine {
 	kernel: Kernel;
 	bootId: string;
 	/** Other processes by pid: their command, and files they have open. */
-	processes: Map<number, { command: string; open: string[] }>;
+	processes: FakeHost["processes"];
 }
 
 /** Writes /sys/class/net, /proc/net/arp, /proc/sys and the processes as the machine is now. */
@@ -28,9 +29,14 @@ export function writeKernelFiles(
 	const self = 4000;
 	put(`/proc/${self}/comm`, "node\n");
 	fs.symlinkSync(String(self), "/proc/self");
-	for (const [pid, { command, open }] of processes) {
+	for (const [pid, { command, open, environment = {} }] of processes) {
 		put(`/proc/${pid}/comm`, `${command.split(" ")[0]}\n`);
 		put(`/proc/${pid}/cmdline`, `${command.split(" ").join("\0")}\0`);
+		const entries = Object.entries(environment);
+		put(
+			`/proc/${pid}/environ`,
+			entries.map(([name, value]) => `${name}=${value}\0`).join(""),
+		);
 		fs.mkdirSync(`/proc/${pid}/fd`, { recursive: true });
 		for (const [at, path] of open.entries())
 			fs.symlinkSync(path, `/proc/${pid}/fd/${at + 3}`);

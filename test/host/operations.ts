@@ -24,7 +24,10 @@ export interface Operation {
 export type FaultCode = "ENOSPC" | "EROFS" | "EACCES" | "EIO";
 
 /** What a test makes of an operation: it fails, or the machine (or the agent) is dead before it happens. */
-export type Fault = { fail: FaultCode } | { stop: true };
+export type Fault =
+	| { fail: FaultCode }
+	/** `isTorn`: half of a write still happens. */
+	| { stop: true; isTorn?: boolean };
 
 /** Decides about each operation as it comes; undefined lets it happen. */
 export type FaultPlan = (operation: Operation) => Fault | undefined;
@@ -44,8 +47,12 @@ export interface Operations {
 	reset(): void;
 	/** Sets what goes wrong from now on; none by default. */
 	setFaults(plan: FaultPlan | undefined): void;
-	/** Announces an operation: returns its fault code if it is to fail, throws Stop if it never happens. */
-	begin(kind: OperationKind, target: string): FaultCode | undefined;
+	/** Announces an operation: returns its fault code if it is to fail, throws Stop if it never happens, or by half as `tear` does it. */
+	begin(
+		kind: OperationKind,
+		target: string,
+		tear?: () => void,
+	): FaultCode | undefined;
 	/** Throws Stop when the agent is dead: called wherever it could still reach the host. */
 	assertAlive(): void;
 	isStopped(): boolean;
@@ -72,13 +79,14 @@ export function createOperations(): Operations {
 		setFaults: (plan) => {
 			faults = plan;
 		},
-		begin: (kind, target) => {
+		begin: (kind, target, tear) => {
 			assertAlive();
 			const operation = { number: operations.length + 1, kind, target };
 			operations.push(operation);
 			const fault = faults?.(operation);
 			if (fault === undefined) return undefined;
 			if ("fail" in fault) return fault.fail;
+			if (fault.isTorn) tear?.();
 			stop = new Stop(operation);
 			for (const tell of waiting) tell(stop);
 			throw stop;
@@ -93,6 +101,35 @@ export function createOperations(): Operations {
 			stop = undefined;
 			faults = undefined;
 			waiting = [];
+		},
+	};
+}
+
+/** The operations of one process: once it has ended, whatever of its code still runs does nothing more. */
+export function operationsOfProcess(
+	operations: Operations,
+): Operations & { end(): void } {
+	let last: Operation | undefined;
+	let isOver = false;
+	const assertRunning = () => {
+		if (isOver)
+			throw new Stop(last ?? { number: 0, kind: "command", target: "" });
+	};
+	return {
+		...operations,
+		begin: (...words) => {
+			assertRunning();
+			const code = operations.begin(...words);
+			last = operations.list().at(-1);
+			return code;
+		},
+		assertAlive: () => {
+			assertRunning();
+			operations.assertAlive();
+		},
+		isStopped: () => isOver || operations.isStopped(),
+		end: () => {
+			isOver = true;
 		},
 	};
 }
@@ -115,6 +152,12 @@ export function failWhere(
 export function stopAt(number: number): FaultPlan {
 	return (operation) =>
 		operation.number === number ? { stop: true } : undefined;
+}
+
+/** The agent is dead in the middle of operation `number`, if it is a write. */
+export function tearAt(number: number): FaultPlan {
+	return (operation) =>
+		operation.number === number ? { stop: true, isTorn: true } : undefined;
 }
 
 export function describeOperation({ number, kind, target }: Operation): string {

@@ -17,7 +17,7 @@ export interface ProgramHost extends ScriptHost {
 	hanging: Set<string>;
 }
 
-const changing = ["ifup", "ifdown"];
+const changing = ["ifup", "ifdown", "restorecon"];
 
 /** Runs one of the programs the agent may call; any other is not installed. */
 export async function runProgram(
@@ -55,6 +55,9 @@ export async function runProgram(
 			return ifdown(host, argument);
 		case "flock":
 			return flock(host, argv, options);
+		case "restorecon":
+			for (const path of argv.slice(1)) host.disk.relabel(path);
+			return { exitCode: 0, stdout: "", stderr: "" };
 		case "systemctl":
 			return systemctl(host, argv.slice(1));
 		default:

@@ -50,7 +50,7 @@ test("of seven NICs one cannot be brought up: six are configured, that one is ro
 	});
 	expectOnlyEth4Missing(host, before);
 	host.operations.setFaults(undefined);
-	const again = await run(host, "configure", "", { all: true });
+	const again = await run(host, "configure", "eth4");
 	expect({ exitCode: again.exitCode, eth4: outcomes(again).eth4 }).toEqual({
 		exitCode: 0,
 		eth4: "applied",

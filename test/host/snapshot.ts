@@ -3,13 +3,17 @@ import { showAddresses, showRoutes, showRules } from "./ip-show";
 import { tables } from "./kernel-routes";
 import type { Kernel } from "./kernel-types";
 
-/** Every file below a directory with its mode, owner and bytes. */
+/** There only where SELinux is on. */
+export const selinuxFile = "/sys/fs/selinux/enforce";
+
+/** Every file below a directory with its mode, owner and bytes, and its label where there are any. */
 export function describeFiles(disk: Disk, directory: string): string {
+	const isLabelled = disk.fs.existsSync(selinuxFile);
 	return disk
 		.list(directory)
 		.map((path) => {
-			const { content = "", mode = 0, uid, gid } = disk.read(path) ?? {};
-			return `${path} ${mode.toString(8)} ${uid}:${gid}\n${content.replace(/^/gm, "  | ")}\n`;
+			const { content = "", mode = 0, uid, gid, label } = disk.read(path) ?? {};
+			return `${path} ${mode.toString(8)} ${uid}:${gid}${isLabelled ? ` ${label}` : ""}\n${content.replace(/^/gm, "  | ")}\n`;
 		})
 		.join("");
 }
@@ -34,7 +38,7 @@ export function describeKernel({
 	].join("");
 }
 
-/** What state.json holds that matters to a later run: not the cache of metadata. */
+/** What state.json holds that matters to a later run: not the cache of metadata, nor the back-off. */
 export function describeRecord(disk: Disk): string {
 	const {
 		interfaces = {},
@@ -43,7 +47,12 @@ export function describeRecord(disk: Disk): string {
 	} = JSON.parse(
 		disk.read("/var/lib/eni-configure/state.json")?.content ?? "{}",
 	);
-	for (const entry of Object.values(interfaces) as { cache?: unknown }[])
+	for (const entry of Object.values(interfaces) as Record<string, unknown>[]) {
 		delete entry.cache;
+		delete entry.backOff;
+	}
+	// An entry that only says when to try again says nothing of what is.
+	for (const [mac, entry] of Object.entries(interfaces))
+		if (Object.keys(entry as object).join() === "name") delete interfaces[mac];
 	return JSON.stringify({ interfaces, sysctls, pinned }, undefined, 1);
 }

@@ -74,7 +74,7 @@ test("--force takes a NIC over, remove gives the file back with mode and owner, 
 		"192.168.1.62/26",
 	]);
 	expect(policyRules(host)).toHaveLength(2);
-	expect(host.read("/var/lib/eni-configure/backup/ifcfg-eth1")).toEqual({
+	expect(host.read("/var/lib/eni-configure/backup/ifcfg-eth1")).toMatchObject({
 		content: handMade,
 		mode: 0o640,
 		uid: 12,

@@ -103,6 +103,7 @@ export const centos7: HostFacts = {
 	networkManagerRunning: false,
 	systemdRunning: true,
 	tkeCni: undefined,
+	selinux: false,
 };
 
 /** The kernel's state from the text of `ip` and short links. */
@@ -163,6 +164,8 @@ export function observedOf(text: GuestText): Observed {
 		backups: text.backups ?? {},
 		namedTables: text.namedTables ?? [],
 		copies: [],
+		bootId: "boot",
+		nowMs: 1000,
 	};
 }
 

@@ -5,7 +5,12 @@ import { nextState } from "../../src/commit.js";
 import { desire } from "../../src/desire.js";
 import type { Backup, Observed, Request, State } from "../../src/model.js";
 import { makePlan } from "../../src/plan.js";
-import { emptyState, readState, writeState } from "../../src/state.js";
+import {
+	emptyState,
+	readState,
+	setAsideDamagedState,
+	writeState,
+} from "../../src/state.js";
 import type { System } from "../../src/system.js";
 import {
 	type GuestText,
@@ -115,6 +120,8 @@ describe("the state file", () => {
 					/^warning \/var\/lib\/eni-configure\/state\.json cannot be understood/,
 				),
 			]);
+			setAsideDamagedState(system);
+			expect(logged.at(-1)).toContain("state.json.damaged-1");
 			writeState(system, full);
 			expect(
 				volume.readFileSync(
@@ -181,7 +188,6 @@ function commit(
 		failed: committed.failed ? desired.interfaces : [],
 		gone: committed.failed ? [] : desired.gone,
 		backups: committed.backups ?? [],
-		bootId: "boot",
 		isKernelDone: true,
 	});
 }

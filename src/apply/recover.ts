@@ -1,0 +1,117 @@
+import { initscripts } from "../backends/initscripts.js";
+import { managedBy } from "../desire/managed.js";
+import { AgentError } from "../errors.js";
+import { readBootId } from "../files.js";
+import type { Journal, Step } from "../model.js";
+import { observeFacts } from "../observe/facts.js";
+import { observeKernel } from "../observe/kernel.js";
+import { observeLinkFiles } from "../observe/link-files.js";
+import { paths } from "../paths.js";
+import { afterBootSteps, userActivations } from "../plan/after-boot.js";
+import { isNetworkBusy } from "../service.js";
+import {
+	emptyState,
+	parseState,
+	restoreRecord,
+	setAsideDamagedState,
+} from "../state.js";
+import type { System } from "../system.js";
+import { sweepTemporaries } from "./atomic.js";
+import { execute } from "./execute.js";
+import { dropJournal, readJournal } from "./journal.js";
+import {
+	backwardsOf,
+	isBack,
+	mend,
+	rollBack,
+	rollBackFiles,
+} from "./roll-back.js";
+
+const busyPollMs = 250;
+
+/**
+ * What every changing run does first, with the lock held: undoes a run that SIGKILL or a power cut
+ * ended, so that the machine is as it was before it. True when there was one. In the same boot files
+ * and kernel go back to what the journal recorded; after another boot the files do, and what that boot
+ * made of them in the kernel is brought in line. Throws an AgentError when the machine is not as
+ * before afterwards; the journal then stays for the next start.
+ */
+export async function recover(
+	system: System,
+	lock: number,
+	waitMs: number,
+): Promise<boolean> {
+	const { fs } = system;
+	for (const directory of [
+		paths.stateDirectory,
+		paths.backups,
+		paths.undoDirectory,
+		paths.networkScripts,
+		"/etc",
+	])
+		sweepTemporaries(fs, directory);
+	setAsideDamagedState(system);
+	const journal = readJournal(system);
+	if (!journal) return false;
+	await waitForNetwork(system, waitMs);
+	const isSameBoot = journal.bootId === readBootId(fs);
+	const what = `\`eni-configure ${journal.command}\` of ${journal.links.join(", ")}`;
+	const isClean = isSameBoot
+		? await rollBack(system, { ...journal, isLater: true }, lock)
+		: await recoverAfterBoot(system, journal, lock);
+	if (!isClean) {
+		throw new AgentError(
+			"rollbackFailed",
+			`${what} was interrupted and cannot be undone: look at the machine; the next start tries again (moving ${paths.journal} away ends that)`,
+		);
+	}
+	restoreRecord(system, journal.record);
+	dropJournal(system, journal);
+	system.log(
+		"warning",
+		`recovered: ${what} was interrupted${isSameBoot ? "" : " before this boot"}; the machine is as it was before it`,
+	);
+	return true;
+}
+
+/** The kernel steps that undoing a run of an earlier boot still takes, once its files are back. */
+export async function stepsAfterBoot(
+	system: System,
+	journal: Journal,
+): Promise<Step[]> {
+	const record = parseState(journal.record?.content ?? "");
+	const state = typeof record === "string" ? emptyState() : record;
+	const recorded = managedBy(observeLinkFiles(system.fs), state);
+	return afterBootSteps(journal, recorded, await observeKernel(system));
+}
+
+async function recoverAfterBoot(
+	system: System,
+	journal: Journal,
+	lock: number,
+): Promise<boolean> {
+	const backwards = backwardsOf(system, lock);
+	const undo = { ...journal, isLater: true };
+	await rollBackFiles(undo, backwards);
+	const isInLine = await mend(backwards, () => stepsAfterBoot(system, journal));
+	await execute(
+		userActivations(journal, await observeKernel(system), initscripts),
+		backwards,
+	);
+	return isInLine && isBack(system, undo);
+}
+
+// The network service brings links up and down: what it does at the same time would be undone by half.
+async function waitForNetwork(system: System, waitMs: number): Promise<void> {
+	const facts = observeFacts(system.fs);
+	const limit = system.clock.nowMs() + waitMs;
+	while (await isNetworkBusy(system, { facts })) {
+		if (system.clock.nowMs() >= limit || system.stopSignal()) {
+			throw new AgentError(
+				"refused",
+				"an interrupted run is to be undone, and the network service is starting or stopping: try again when it has",
+			);
+		}
+		await system.clock.sleep(busyPollMs);
+	}
+}
