@@ -18,7 +18,8 @@ export function specKey({
 export function nextBackOff(
 	spec: InterfaceSpec,
 	entry: StateEntry | undefined,
-	{ bootId, nowMs }: Pick<Observed, "bootId" | "nowMs">,
+	bootId: string,
+	nowMs: number,
 ): BackOff {
 	const key = specKey(spec);
 	const earlier = entry?.backOff?.spec === key ? entry.backOff.attempts : 0;

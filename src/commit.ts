@@ -31,16 +31,22 @@ export interface Committed {
 	/** Entries of the record that were taken away. */
 	gone: Managed[];
 	backups: Backup[];
+	/** Milliseconds since the boot, at the end of the run. */
+	nowMs: number;
 	/** False after `--restart none`: the kernel still holds what the record said before. */
 	isKernelDone: boolean;
 }
 
 /** The record after a run that was rolled back as a whole: what it wanted is not tried again at once. */
-export function stateAfterFailure(observed: Observed, desired: Desired): State {
+export function stateAfterFailure(
+	observed: Observed,
+	desired: Desired,
+	nowMs: number,
+): State {
 	const { state } = observed;
 	const failed = desired.interfaces.map((spec) => {
 		const old = state.interfaces[spec.mac];
-		const backOff = nextBackOff(spec, old, observed);
+		const backOff = nextBackOff(spec, old, observed.bootId, nowMs);
 		return [spec.mac, { ...(old ?? { name: spec.name }), backOff }];
 	});
 	return prune({
@@ -71,7 +77,7 @@ export function nextState(
 		const { cache: _, ...old } = interfaces[spec.mac] ?? { name: spec.name };
 		interfaces[spec.mac] = {
 			...old,
-			backOff: nextBackOff(spec, old, observed),
+			backOff: nextBackOff(spec, old, observed.bootId, committed.nowMs),
 		};
 	}
 	// Released, or backing off, until it is named again or unbound.

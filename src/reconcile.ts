@@ -120,10 +120,12 @@ async function carryOut(
 				gone: desired.gone.filter(({ name }) => !rolledBack.includes(name)),
 				backups: execution.backups,
 				isKernelDone: means.restart !== "none",
+				nowMs: system.clock.nowMs(),
 			};
 			return nextState(observed, desired, request, settings, committed);
 		},
-		stateAfterFailure: () => stateAfterFailure(observed, desired),
+		stateAfterFailure: () =>
+			stateAfterFailure(observed, desired, system.clock.nowMs()),
 	};
 	if (!isAbout || plan.steps.length === 0) {
 		writeState(system, commit.stateAfter([], true));

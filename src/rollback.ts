@@ -6,7 +6,7 @@ import {
 	writeJournal,
 } from "./apply/journal.js";
 import { acquireLock } from "./apply/lock.js";
-import { recover, stepsAfterBoot } from "./apply/recover.js";
+import { guardDefaultRoute, recover, stepsAfterBoot } from "./apply/recover.js";
 import {
 	backwardsOf,
 	changedByOthers,
@@ -23,11 +23,12 @@ import { managedOf } from "./desire/managed.js";
 import { AgentError, exitCodes, isAgentError, messageOf } from "./errors.js";
 import { readBootId, readValue } from "./files.js";
 import type { Journal, KernelState, State, Step } from "./model.js";
-import { observeFacts } from "./observe/facts.js";
+import { hasSelinux, observeFacts } from "./observe/facts.js";
 import { observeHealth } from "./observe/health.js";
 import { observeKernel, sysctlPath } from "./observe/kernel.js";
 import { observeFile } from "./observe/link-files.js";
 import { paths } from "./paths.js";
+import { labelSteps } from "./plan/labels.js";
 import { touchableKernel } from "./plan/revert.js";
 import type { Report } from "./report.js";
 import { isNetworkBusy } from "./service.js";
@@ -95,9 +96,10 @@ async function undoChange(
 		healthProbeMs,
 	);
 	const backwards = backwardsOf(system, lock);
+	const { fs } = system;
 	const journaled = async (more: Step[]) => {
 		journal.steps.push(...more);
-		writeJournal(system.fs, journal);
+		writeJournal(fs, journal);
 		await execute(more, backwards);
 	};
 	const left = async () =>
@@ -106,7 +108,8 @@ async function undoChange(
 			: stepsAfterBoot(system, last);
 	let problem: string | undefined;
 	try {
-		await journaled(withBefore(system, stepsBack(system, undo)));
+		const files = withBefore(system, stepsBack(system, undo));
+		await journaled([...files, ...labelSteps(hasSelinux(fs), files)]);
 		await journaled(await left());
 		const isDone = (await mend(backwards, left)) && isBack(system, undo);
 		const after = await observeHealth(
@@ -123,7 +126,7 @@ async function undoChange(
 				`${worse.link}: ${worse.kind}: expected ${worse.want}, found ${worse.got}`;
 		if (problem === undefined) {
 			writeState(system, stateAfter(readState(system), last));
-			commitJournal(system.fs);
+			commitJournal(fs);
 		}
 	} catch (error) {
 		problem = messageOf(error);
@@ -141,7 +144,7 @@ async function undoChange(
 async function guard(
 	system: System,
 	undo: Undo,
-	{ links, before }: Journal,
+	last: Journal,
 	kernel: KernelState,
 ): Promise<void> {
 	const saved = changedByOthers(system, undo).filter(
@@ -153,17 +156,7 @@ async function guard(
 			`${saved.join(", ")} ${saved.length > 1 ? "were" : "was"} changed by somebody else since: not rolled back; move ${saved.length > 1 ? "them" : "it"} away first`,
 		);
 	}
-	const carries = (state: KernelState, name: string) =>
-		defaultRoutes(state.routes).some(({ devs }) => devs.includes(name));
-	const carrier = links.find(
-		(name) => carries(kernel, name) && !carries(before, name),
-	);
-	if (carrier) {
-		throw new AgentError(
-			"refused",
-			`${carrier} carries the machine's default route by now: undoing its configuration would cut the machine off; give the route back first`,
-		);
-	}
+	guardDefaultRoute(last, kernel);
 	if (await isNetworkBusy(system, { facts: observeFacts(system.fs) })) {
 		throw new AgentError(
 			"refused",

@@ -1,8 +1,9 @@
 import { initscripts } from "../backends/initscripts.js";
+import { defaultRoutes } from "../desire/candidate.js";
 import { managedBy } from "../desire/managed.js";
 import { AgentError } from "../errors.js";
 import { readBootId } from "../files.js";
-import type { Journal, Step } from "../model.js";
+import type { Journal, KernelState, Step } from "../model.js";
 import { observeFacts } from "../observe/facts.js";
 import { observeKernel } from "../observe/kernel.js";
 import { observeLinkFiles } from "../observe/link-files.js";
@@ -54,6 +55,7 @@ export async function recover(
 	const journal = readJournal(system);
 	if (!journal) return false;
 	await waitForNetwork(system, waitMs);
+	guardDefaultRoute(journal, await observeKernel(system));
 	const isSameBoot = journal.bootId === readBootId(fs);
 	const what = `\`eni-configure ${journal.command}\` of ${journal.links.join(", ")}`;
 	const isClean = isSameBoot
@@ -72,6 +74,26 @@ export async function recover(
 		`recovered: ${what} was interrupted${isSameBoot ? "" : " before this boot"}; the machine is as it was before it`,
 	);
 	return true;
+}
+
+/**
+ * Refuses to undo what would cut the machine off: a NIC of the run carries the machine's default
+ * route now and did not before. Our files never take it (DEFROUTE=no), so somebody moved it.
+ */
+export function guardDefaultRoute(
+	{ links, before, command }: Journal,
+	now: KernelState,
+): void {
+	const carries = ({ routes }: KernelState, name: string) =>
+		defaultRoutes(routes).some(({ devs }) => devs.includes(name));
+	const carrier = links.find(
+		(name) => carries(now, name) && !carries(before, name),
+	);
+	if (carrier === undefined) return;
+	throw new AgentError(
+		"refused",
+		`${carrier} carries the machine's default route by now: undoing the ${command} of it would cut the machine off; give the route back first`,
+	);
 }
 
 /** The kernel steps that undoing a run of an earlier boot still takes, once its files are back. */

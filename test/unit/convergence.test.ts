@@ -255,7 +255,7 @@ function run(
 		failed: [],
 		gone: desired.gone,
 		backups: [],
-		bootId: "boot",
+		nowMs: 1000,
 		isKernelDone: true,
 	};
 	return {

@@ -189,6 +189,7 @@ function commit(
 		gone: committed.failed ? [] : desired.gone,
 		backups: committed.backups ?? [],
 		isKernelDone: true,
+		nowMs: 1000,
 	});
 }
 
