@@ -17,10 +17,11 @@ import { kernelDifference } from "./kernel-difference.js";
  * files are back, lead to what the files and the record say: `recorded` is what they imply now.
  */
 export function afterBootSteps(
-	{ links, scope, interfaces, gone, recorded: earlier, before }: Journal,
+	journal: Journal,
 	recorded: Managed[],
 	now: KernelState,
 ): Step[] {
+	const { links, scope, interfaces, gone, recorded: earlier, before } = journal;
 	const isConcerned = ({ name }: { name: string }) =>
 		links.includes(name) && (scope === "all" || scope.includes(name));
 	const standing = recorded.filter(
@@ -44,7 +45,7 @@ export function afterBootSteps(
 			recorded: claims,
 			interfaces: [],
 		});
-	return kernelDifference(
+	const difference = kernelDifference(
 		{
 			interfaces: standing.map(
 				(managed): InterfaceSpec => ({
@@ -69,6 +70,45 @@ export function afterBootSteps(
 		},
 		now,
 	);
+	return [...difference, ...zeroconfSteps(journal, standing, now)];
+}
+
+// The boot brought up a user's file that the run had given back: without NOZEROCONF ifup adds
+// 169.254.0.0/16 with metric 1000 + ifindex, which our file would not have.
+function zeroconfSteps(
+	{ steps }: Journal,
+	standing: Managed[],
+	now: KernelState,
+): Step[] {
+	const isGivenBack = (name: string) =>
+		steps.some(
+			(step) =>
+				step.kind === "write" &&
+				step.path === linkFilePaths(name)[0] &&
+				!isOurs(step.content),
+		);
+	return standing
+		.filter(({ name }) => isGivenBack(name))
+		.flatMap(({ name }) => {
+			const ifindex =
+				now.links.find((link) => link.name === name)?.ifindex ?? 0;
+			return now.routes
+				.filter(
+					({ dst, devs, metric, table }) =>
+						dst === "169.254.0.0/16" &&
+						devs.join() === name &&
+						metric === 1000 + ifindex &&
+						table === 254,
+				)
+				.map(
+					({ words }): Step => ({
+						kind: "route",
+						link: name,
+						op: "del",
+						words,
+					}),
+				);
+		});
 }
 
 /**
