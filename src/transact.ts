@@ -1,5 +1,10 @@
 import { execute } from "./apply/execute.js";
-import { commitJournal, dropJournal, writeJournal } from "./apply/journal.js";
+import {
+	commitJournal,
+	dropJournal,
+	hasJournal,
+	writeJournal,
+} from "./apply/journal.js";
 import { rollBack } from "./apply/roll-back.js";
 import { AgentError, isAgentError, messageOf } from "./errors.js";
 import { exists } from "./files.js";
@@ -12,7 +17,12 @@ import { kernelDifference } from "./plan/kernel-difference.js";
 import { sysctlSettings } from "./plan/sysctls.js";
 import { linksOf, type Transaction } from "./prepared.js";
 import type { Run } from "./run.js";
-import { restoreRecord, serializeState, writeState } from "./state.js";
+import {
+	readRecord,
+	restoreRecord,
+	serializeState,
+	writeState,
+} from "./state.js";
 import { editSysctlConf } from "./sysctl-conf.js";
 import { lookAgain, wantOf } from "./verify/look-again.js";
 import { failedLinks, isNeighbourOnly } from "./verify.js";
@@ -70,6 +80,7 @@ export async function transact(
 	} catch (error) {
 		const isClean = await undo(run, "all");
 		if (isClean) recordFailure(run, commit, error);
+		else keepJournal(run);
 		time("rollback");
 		return {
 			rolledBack: linksOf(run),
@@ -133,14 +144,29 @@ function recordFailure(
 ): void {
 	// Interrupted by a person, or put off because somebody else was at work: the spec is not to blame.
 	const isSpecs = !isAgentError(error) || error.kind === "internal";
+	let isRecorded = false;
 	try {
 		if (isSpecs) writeState(system, commit.stateAfterFailure());
 		else restoreRecord(system, journal.record);
+		isRecorded = true;
 	} catch (problem) {
 		system.log("error", `roll back: ${messageOf(problem)}`);
 	}
 	try {
-		dropJournal(system, journal);
+		// A record that says otherwise is put back by the next start, so that has to find the journal.
+		isRecorded ||= readRecord(system)?.content === journal.record?.content;
+		if (isRecorded) dropJournal(system, journal);
+		else keepJournal({ system, journal });
+	} catch (problem) {
+		system.log("error", `roll back: ${messageOf(problem)}`);
+	}
+}
+
+// A commit that failed on its last step has moved it away already.
+function keepJournal({ system, journal }: Pick<Run, "system" | "journal">) {
+	try {
+		if (!hasJournal(system.fs) && journal.steps.length > 0)
+			writeJournal(system.fs, journal);
 	} catch (problem) {
 		system.log("error", `roll back: ${messageOf(problem)}`);
 	}

@@ -74,6 +74,34 @@ const scenarios: Record<string, Scenario> = {
 				gateway: "192.168.1.1",
 			}),
 	},
+	"a restart of the interface, a floating address on it": {
+		prepare: async () => {
+			const host = await withForeign(await configured());
+			await host.type("ip addr add 10.0.1.99/32 dev eth1");
+			await host.type("ip route add 10.6.0.0/16 via 10.0.1.1 dev eth1");
+			host.assign("eth1", "10.0.1.40");
+			return host;
+		},
+		act: (host) => run(host, "configure", "eth1", { restart: "interface" }),
+	},
+	"a restart of the service, static routes and addresses all over": {
+		prepare: async () => {
+			const host = await withForeign(
+				await createFakeHost({
+					enis: [eth1, { name: "eth2", addresses: ["10.0.3.62"] }],
+				}),
+			);
+			for (const line of [
+				"ip link set dev eth2 up",
+				"ip addr add 10.0.3.200/24 dev eth2",
+				"ip addr add 10.0.1.99/32 dev eth0",
+				"ip route add 10.6.0.0/16 via 10.0.1.1 dev eth0",
+			])
+				await host.type(line);
+			return host;
+		},
+		act: (host) => run(host, "configure", "eth1", { restart: "service" }),
+	},
 	"a removed NIC": {
 		prepare: async () => withForeign(await configured()),
 		act: (host) => run(host, "remove", "eth1"),
