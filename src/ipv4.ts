@@ -1,5 +1,11 @@
 import ipaddr from "ipaddr.js";
 
+/**
+ * The most addresses one NIC gets. The guide's table ends at 30 and newer sizes allow some more; with
+ * 512 an ifcfg file is still below the 64 KiB that is read back of one (about 80 bytes an address).
+ */
+export const maxAddresses = 512;
+
 /** Whether text is a dotted quad in decimal, without leading zeros: nothing a shell could read otherwise. */
 export function isIpv4(text: string): boolean {
 	return (

@@ -4,6 +4,7 @@ import {
 	ipOf,
 	isInside,
 	isIpv4,
+	maxAddresses,
 	parseCidr,
 	prefixOfMask,
 	subnetOf,
@@ -21,6 +22,8 @@ export function parseStaticSource(given: {
 	netmask: string | undefined;
 }): StaticSource | string {
 	const [first, ...further] = given.addresses;
+	if (given.addresses.length > maxAddresses)
+		return `address: ${given.addresses.length} are given, more than the ${maxAddresses} that one NIC can have`;
 	if (first === undefined)
 		return "address: at least one is needed, such as 192.168.1.62/26";
 	if (given.gateway === undefined)

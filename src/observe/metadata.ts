@@ -1,7 +1,7 @@
-import { isIpv4 } from "../ipv4.js";
+import { isIpv4, maxAddresses } from "../ipv4.js";
 import type { CloudView, EniAnswer, State, StateEntry } from "../model.js";
 import { quote } from "../quote.js";
-import type { System } from "../system.js";
+import type { HttpResult, System } from "../system.js";
 import {
 	isMac,
 	parseBody,
@@ -20,6 +20,10 @@ export const defaultMetadataUrls = [
 
 const limits = { timeoutMs: 2000, maxBytes: 64 * 1024 };
 const maxAtOnce = 4;
+// All reads of a run together: else a service that hangs costs its two seconds for every leaf, and
+// `status` reads one leaf per address. Enough for the eight ENIs of the guide's largest size, when
+// seven of them take the whole two seconds for each of their four leaves, four at once: 14 s.
+const totalMs = 15_000;
 
 /** What a run wants to know. */
 export interface Question {
@@ -39,7 +43,8 @@ interface Client {
 /**
  * Asks the metadata service. Two requests for the machine (three the first time), one per ENI
  * whose gateway and mask the state file knows for this instance, else four. ENIs are read side
- * by side and each has its own answer. Never throws.
+ * by side and each has its own answer. Ends within 15 s: what was not read by then is an error
+ * of that leaf. Never throws.
  */
 export async function fetchCloud(
 	system: System,
@@ -84,19 +89,23 @@ export async function fetchCloud(
 		...wanted.map(async (mac) => {
 			const name = nameOf(mac);
 			enis[mac] = name
-				? await fetchEni(
-						client,
-						name,
-						instanceId,
-						state.interfaces[mac],
-						question.publicIps,
-					)
+				? await fetchEni(client, name, instanceId, state.interfaces[mac])
 				: {
 						state: "not-found",
 						reason: "the metadata service does not list this MAC",
 					};
 		}),
 	]);
+	// Not before every ENI is known: they are many, nice to have, and may hang one by one.
+	if (question.publicIps) {
+		for (const [mac, answer] of Object.entries(enis))
+			if (answer.state === "ok")
+				answer.eni.publicIps = await fetchPublicIps(
+					client,
+					nameOf(mac) ?? mac,
+					answer.eni.addresses,
+				);
+	}
 	return {
 		instanceId,
 		primaryMac,
@@ -119,9 +128,7 @@ async function fetchList(
 	name: string | undefined,
 ): Promise<string[] | undefined> {
 	if (!name) return undefined;
-	const list = await client.read(
-		`network/interfaces/macs/${name}/local-ipv4s/`,
-	);
+	const list = await client.read(`${baseOf(name)}/local-ipv4s/`);
 	return list.kind === "ok" ? parseIpListing(list.text) : undefined;
 }
 
@@ -130,9 +137,8 @@ async function fetchEni(
 	name: string,
 	instanceId: string | undefined,
 	entry: StateEntry | undefined,
-	withPublicIps: boolean,
 ): Promise<EniAnswer> {
-	const base = `network/interfaces/macs/${name}`;
+	const base = baseOf(name);
 	const cache =
 		instanceId !== undefined && entry?.cache?.instanceId === instanceId
 			? entry.cache
@@ -148,12 +154,14 @@ async function fetchEni(
 			state: "unsettled",
 			reason: "local-ipv4s/ is not a list of IPv4 addresses",
 		};
-	const publicIps = withPublicIps
-		? await fetchPublicIps(client, base, list)
-		: {};
+	if (list.length > maxAddresses)
+		return {
+			state: "unsettled",
+			reason: `local-ipv4s/ lists ${list.length} addresses, more than the ${maxAddresses} that one NIC can have`,
+		};
 	if (cache && list.includes(cache.primaryAddress)) {
 		const { primaryAddress: primary, gateway, prefix } = cache;
-		return settleEni(name, { primary, list, gateway, prefix }, publicIps);
+		return settleEni(name, { primary, list, gateway, prefix });
 	}
 
 	const primary =
@@ -177,23 +185,20 @@ async function fetchEni(
 		};
 	const parsed = parseMask(mask.text);
 	if ("reason" in parsed) return { state: "unsettled", reason: parsed.reason };
-	return settleEni(
-		name,
-		{
-			primary: primary.text,
-			list,
-			gateway: gateway.text,
-			prefix: parsed.prefix,
-		},
-		publicIps,
-	);
+	return settleEni(name, {
+		primary: primary.text,
+		list,
+		gateway: gateway.text,
+		prefix: parsed.prefix,
+	});
 }
 
 async function fetchPublicIps(
 	client: Client,
-	base: string,
+	name: string,
 	list: string[],
 ): Promise<Record<string, string>> {
+	const base = baseOf(name);
 	const pairs = await Promise.all(
 		list.map(async (ip) => {
 			const read = await client.read(`${base}/local-ipv4s/${ip}/public-ipv4`);
@@ -201,6 +206,10 @@ async function fetchPublicIps(
 		}),
 	);
 	return Object.fromEntries(pairs.flat());
+}
+
+function baseOf(name: string): string {
+	return `network/interfaces/macs/${name}`;
 }
 
 // A leaf that is not there yet (404) is as unsettled as one that makes no sense yet.
@@ -215,8 +224,24 @@ function createClient(system: System, urls: string[]): Client {
 	let requests = 0;
 	let active = 0;
 	const waiting: (() => void)[] = [];
+	const deadline = system.clock.nowMs() + totalMs;
 	// Once a base has answered, the others are not tried again in this run.
 	let bases = urls;
+
+	async function get(url: string): Promise<HttpResult> {
+		const leftMs = Math.ceil(deadline - system.clock.nowMs());
+		if (leftMs <= 0)
+			return {
+				kind: "failed",
+				reason: `the ${totalMs / 1000} s that all reads together may take are used up`,
+				reset: false,
+			};
+		requests += 1;
+		return system.http(url, {
+			...limits,
+			timeoutMs: Math.min(limits.timeoutMs, leftMs),
+		});
+	}
 
 	async function request(path: string): Promise<Read> {
 		let last: Read = {
@@ -225,12 +250,8 @@ function createClient(system: System, urls: string[]): Client {
 		};
 		for (const base of bases) {
 			const url = `${base}/${path}`;
-			requests += 1;
-			let result = await system.http(url, limits);
-			if (result.kind === "failed" && result.reset) {
-				requests += 1;
-				result = await system.http(url, limits);
-			}
+			let result = await get(url);
+			if (result.kind === "failed" && result.reset) result = await get(url);
 			if (result.kind === "failed") {
 				last = {
 					kind: "error",

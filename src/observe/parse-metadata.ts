@@ -53,7 +53,10 @@ export function parseIpListing(text: string): string[] | undefined {
 
 /** Reads the body of a 200: an old client met one that said `not available`. */
 export function parseBody(body: Uint8Array): Read {
-	const text = String.fromCharCode(...body).trim();
+	// Byte by byte: a large body as arguments of one call would overflow a stack that is deep already.
+	let bytes = "";
+	for (const byte of body) bytes += String.fromCharCode(byte);
+	const text = bytes.trim();
 	if (text === "") return { kind: "unsettled", reason: "is empty" };
 	if (!/^[\x20-\x7e\r\n]+$/.test(text)) {
 		return {
@@ -73,7 +76,6 @@ export function parseBody(body: Uint8Array): Read {
 export function settleEni(
 	mac: string,
 	leaves: { primary: string; list: string[]; gateway: string; prefix: number },
-	publicIps: Record<string, string> = {},
 ): EniAnswer {
 	const { primary, list, gateway, prefix } = leaves;
 	const unsettled = (reason: string): EniAnswer => ({
@@ -107,7 +109,7 @@ export function settleEni(
 		primaryAddress: primary,
 		prefix,
 		gateway,
-		publicIps,
+		publicIps: {},
 	};
 	return { state: "ok", eni };
 }

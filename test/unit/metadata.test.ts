@@ -85,7 +85,10 @@ function serve(tree: Record<string, Leaf>): Service {
 		return answer(url);
 	};
 	return {
-		system: { http } as unknown as System,
+		system: {
+			http,
+			clock: { nowMs: () => performance.now() },
+		} as unknown as System,
 		urls,
 		mostAtOnce: () => most,
 	};
