@@ -91,8 +91,11 @@ export function nextState(
 		if (entry.managed) interfaces[mac] = rest;
 		else delete interfaces[mac];
 	}
+	// Remembered only when the kernel agrees: one wrong answer would make a secondary the primary for good.
 	const primary =
-		cloud?.primaryMac && cloud.instanceId
+		cloud?.primaryMac &&
+		cloud.instanceId &&
+		isUsedAsPrimary(cloud.primaryMac, observed)
 			? { instanceId: cloud.instanceId, mac: cloud.primaryMac }
 			: state.primary;
 	const isGone = (managed: Managed) => committed.gone.includes(managed);
@@ -157,6 +160,17 @@ function entryOf(
 					}
 				: old?.cache,
 	};
+}
+
+function isUsedAsPrimary(mac: string, { links, routes }: Observed): boolean {
+	return links.some(
+		(link) =>
+			link.mac === mac &&
+			(link.dhcp ||
+				routes.some(
+					(route) => isMainDefault(route) && route.devs.includes(link.name),
+				)),
+	);
 }
 
 function leftoverOf(old: StateEntry | undefined): Managed | undefined {
