@@ -19,6 +19,10 @@ import type {
 	Settings,
 	Verdict,
 } from "./model.js";
+import { nameFew } from "./quote.js";
+
+// Bound and not here yet: up to so many are named one by one.
+const maxWithoutLink = 8;
 
 /** What should be, from what is, what was asked and what the cloud says. Pure: no outcome depends on anything else. */
 export function desire(
@@ -130,18 +134,25 @@ function withoutLink({ observed, request }: Context): Verdict[] {
 			},
 		];
 	}
-	return cloud.listed
-		.filter(
-			(mac) =>
-				mac !== cloud.primaryMac && !links.some((link) => link.mac === mac),
-		)
-		.map((mac) => ({
-			link: "-",
-			mac,
-			kind: "pending",
-			reason: `the ENI ${mac} is bound, but its NIC has not come up yet`,
-			exitCode: exitCodes.metadata,
-		}));
+	const macs = cloud.listed.filter(
+		(mac) =>
+			mac !== cloud.primaryMac && !links.some((link) => link.mac === mac),
+	);
+	const pending = (mac: string | undefined, reason: string): Verdict => ({
+		link: "-",
+		mac,
+		kind: "pending",
+		reason,
+		exitCode: exitCodes.metadata,
+	});
+	// Even a listing of thousands is one answer: no size has more than a handful of ENIs.
+	if (macs.length > maxWithoutLink) {
+		const reason = `the metadata service lists ${macs.length} ENIs without a NIC here: ${nameFew(macs)}`;
+		return [pending(undefined, reason)];
+	}
+	return macs.map((mac) =>
+		pending(mac, `the ENI ${mac} is bound, but its NIC has not come up yet`),
+	);
 }
 
 // What the record holds and this run takes away: `remove`, and stale entries of a spec's name or MAC.
@@ -164,30 +175,41 @@ function isGone(
 	);
 }
 
-// Two ENIs with one address: which one the cloud means cannot be known, so neither is configured.
+// Two ENIs with one address, or one's address the other's gateway: which one the cloud means cannot
+// be known, so neither is configured.
 function withoutSharedAddresses(specs: InterfaceSpec[]): {
 	kept: InterfaceSpec[];
 	refused: Verdict[];
 } {
+	const ownersOf = new Map<string, InterfaceSpec[]>();
+	for (const spec of specs)
+		for (const ip of spec.addresses.map(ipOf))
+			ownersOf.set(ip, [...(ownersOf.get(ip) ?? []), spec]);
+	const clashOf = (spec: InterfaceSpec): string | undefined => {
+		for (const ip of spec.addresses.map(ipOf)) {
+			const other = ownersOf.get(ip)?.find((one) => one !== spec);
+			if (other) return `${ip} is given to ${other.name} as well`;
+			const behind = specs.find(({ gateway }) => gateway === ip);
+			if (behind) return `${ip} is the gateway of ${behind.name} as well`;
+		}
+		const owner = ownersOf.get(spec.gateway)?.[0];
+		return (
+			owner && `its gateway ${spec.gateway} is given to ${owner.name} as well`
+		);
+	};
 	const refused = specs.flatMap((spec): Verdict[] => {
-		for (const other of specs) {
-			const shared = spec.addresses
-				.map(ipOf)
-				.find((ip) => other !== spec && other.addresses.map(ipOf).includes(ip));
-			if (shared) {
-				const reason = `${shared} is given to ${other.name} as well: neither is configured`;
-				return [
+		const clash = clashOf(spec);
+		return clash
+			? [
 					{
 						link: spec.name,
 						mac: spec.mac,
 						kind: "pending",
-						reason,
+						reason: `${clash}: neither is configured`,
 						exitCode: exitCodes.metadata,
 					},
-				];
-			}
-		}
-		return [];
+				]
+			: [];
 	});
 	return {
 		kept: specs.filter(
@@ -241,7 +263,7 @@ function primaryNotes(observed: Observed): Note[] {
 	return [
 		{
 			link: link.name,
-			text: `the primary ENI has ${extra.join(", ")} in the cloud and not in the guest${place}: reported, not configured`,
+			text: `the primary ENI has ${nameFew(extra)} in the cloud and not in the guest${place}: reported, not configured`,
 		},
 	];
 }

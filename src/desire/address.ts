@@ -1,4 +1,12 @@
-import { compareIps, ipOf } from "../ipv4.js";
+import {
+	compareIps,
+	ipOf,
+	isInside,
+	isIpv4,
+	maxAddresses,
+	parseCidr,
+	subnetOf,
+} from "../ipv4.js";
 import type { Link, StaticSource, Verdict } from "../model.js";
 import type { Address, Context } from "./context.js";
 import { isOurRule } from "./managed.js";
@@ -43,23 +51,29 @@ export function chooseAddress(
 		gateway: eni.gateway,
 		source: "metadata",
 	};
-	// --from-metadata says that what metadata lists is what is wanted.
-	return request.prune || request.fromMetadata
-		? found
-		: keepRecorded(link, found, context);
+	if (request.prune) return found;
+	// --from-metadata gives up what flags or the config said, and nothing that metadata itself said before.
+	const givenUp = request.fromMetadata
+		? [observed.state.interfaces[link.mac]?.flags, configured]
+		: [];
+	return keepRecorded(link, found, givenUp, context);
 }
 
 // One answer adds; taking away needs --prune (or, in the daemon, the same answer twice).
 function keepRecorded(
 	link: Link,
 	found: Address,
+	givenUp: (StaticSource | undefined)[],
 	{ recorded, notes }: Context,
 ): Address | { kind: Verdict["kind"]; reason: string; exitCode: number } {
 	const own = recorded.filter(
 		(managed) =>
 			managed.mac === link.mac &&
 			managed.name === link.name &&
-			!managed.isLeftover,
+			!managed.isLeftover &&
+			!givenUp.some(
+				(source) => source && isSameList(source.addresses, managed.addresses),
+			),
 	);
 	const moved = own.find(
 		(managed) =>
@@ -77,6 +91,14 @@ function keepRecorded(
 	const extra = [
 		...new Set(own.flatMap((managed) => managed.addresses)),
 	].filter((cidr) => !listed.includes(ipOf(cidr)));
+	const count = found.addresses.length + extra.length;
+	if (count > maxAddresses) {
+		return {
+			kind: "pending",
+			reason: `${count} addresses, with those kept from before, are more than the ${maxAddresses} that one NIC can have`,
+			exitCode: 4,
+		};
+	}
 	for (const cidr of extra) {
 		notes.push({
 			link: link.name,
@@ -93,6 +115,42 @@ function keepRecorded(
 	};
 }
 
+function isSameList(a: string[], b: string[]): boolean {
+	return a.length === b.length && a.every((one) => b.includes(one));
+}
+
+/**
+ * Why this gateway or subnet cannot be an ENI's in this guest; undefined when it can. Metadata that
+ * lies about them must not cost the primary its own subnet.
+ */
+export function gatewayHolder(
+	{ addresses: [first = ""], gateway }: Address,
+	{ observed, primaries }: Context,
+): string | undefined {
+	const holder = observed.links.find(({ addresses }) =>
+		addresses.some(({ ip }) => ip === gateway),
+	);
+	if (holder) return `its gateway ${gateway} stands on ${holder.name}`;
+	const own = parseCidr(first);
+	if (!own) return undefined;
+	const subnet = subnetOf(own.ip, own.prefix);
+	for (const primary of primaries) {
+		// A route to part of the primary's subnet wins over the primary's own, whatever its metric.
+		const via = observed.routes.flatMap((route) =>
+			route.devs.includes(primary.name) && route.via ? [route.via] : [],
+		);
+		for (const { family, ip, prefix } of primary.addresses) {
+			if (family !== 4 || own.prefix <= prefix) continue;
+			const taken = [ip, ...via].find(
+				(one) => isIpv4(one) && isInside(one, subnet),
+			);
+			if (taken)
+				return `its subnet ${subnet} would take ${taken} away from ${primary.name} (${ip}/${prefix})`;
+		}
+	}
+	return undefined;
+}
+
 /** Who else in this guest has an address; undefined when it is free for the ENI. */
 // Containers come first: an address that is somebody else's in this guest is not ours to configure.
 export function addressHolder(
@@ -100,7 +158,7 @@ export function addressHolder(
 	link: Link,
 	context: Context,
 ): string | undefined {
-	const { observed, recorded } = context;
+	const { observed, recorded, settings } = context;
 	const elsewhere = observed.links.find(
 		(other) =>
 			other.name !== link.name &&
@@ -117,6 +175,13 @@ export function addressHolder(
 			!devs.includes(link.name),
 	);
 	if (route) return `is routed to ${route.devs.join(", ")}`;
+	// On a link of this guest it would be a gateway no more.
+	const behind = observed.routes.find(
+		({ via, devs }) => via === ip && !devs.includes(link.name),
+	);
+	if (behind) return `is the gateway of ${behind.devs.join(", ")}`;
+	if (settings.metadataUrls.some((url) => hostOf(url) === ip))
+		return "is the metadata service's own";
 	// A rule that names an address which is ours already is an admin's wish for it, not a pod's claim.
 	const isStanding =
 		link.addresses.some((address) => address.ip === ip) &&
@@ -133,6 +198,10 @@ export function addressHolder(
 	if (rule)
 		return `is named by the rule with priority ${rule.priority} (\`ip rule\`), which is not ours (if a rule-${link.name} of your own made it: \`ifdown ${link.name}\` first)`;
 	return undefined;
+}
+
+function hostOf(url: string): string | undefined {
+	return /^https?:\/\/([^/:]+)/.exec(url)?.[1];
 }
 
 // Moved in the cloud from one ENI to another: this very run takes it from where it stands.

@@ -2,7 +2,7 @@ import { backOffLeftMs } from "../back-off.js";
 import { exitCodes } from "../errors.js";
 import { ipOf, parseCidr, subnetOf } from "../ipv4.js";
 import type { InterfaceSpec, Link, Observed, Verdict } from "../model.js";
-import { addressHolder, chooseAddress } from "./address.js";
+import { addressHolder, chooseAddress, gatewayHolder } from "./address.js";
 import {
 	defaultRoutes,
 	findPrimary,
@@ -120,6 +120,10 @@ export function decide(
 			exitCodes.refused,
 		);
 	}
+
+	const misfit = gatewayHolder(address, context);
+	if (misfit)
+		return stop("held", `${misfit}: held, not configured`, exitCodes.refused);
 
 	const held = address.addresses.flatMap((cidr) => {
 		const reason = addressHolder(ipOf(cidr), link, context);
