@@ -61,6 +61,15 @@ export function compareIps(a: string, b: string): number {
 	return numberOf(a) - numberOf(b);
 }
 
+// By ipaddr.js' names for them.
+const unfitRanges: Record<string, string> = {
+	unspecified: "lies in 0.0.0.0/8",
+	loopback: "is a loopback address",
+	linkLocal: "is a link-local address",
+	multicast: "is a multicast address",
+	broadcast: "is the broadcast address of all networks",
+};
+
 /**
  * Why an address cannot stand on a NIC, or undefined when it can: only unicast that a VPC
  * may assign, and inside a subnet of /30 or wider neither its network nor its broadcast address.
@@ -70,16 +79,9 @@ export function hostAddressProblem(
 	prefix: number,
 ): string | undefined {
 	if (!isIpv4(ip)) return "is not an IPv4 address";
-	const range = ipaddr.IPv4.parse(ip).range();
-	if (
-		["unspecified", "broadcast", "multicast", "linkLocal", "loopback"].includes(
-			range,
-		)
-	) {
-		return `is a ${range} address`;
-	}
+	const unfit = unfitRanges[ipaddr.IPv4.parse(ip).range()];
+	if (unfit) return unfit;
 	const first = Number(ip.split(".")[0]);
-	if (first === 0) return "lies in 0.0.0.0/8";
 	if (first >= 240) return "lies in the reserved 240.0.0.0/4";
 	if (prefix < 8) return `has a mask of /${prefix}: expected /8 to /32`;
 	if (prefix > 30) return undefined;
