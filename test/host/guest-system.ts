@@ -70,12 +70,21 @@ export function createSystem({
 			if (programs.lock && "pid" in programs.lock && programs.lock.pid === pid)
 				programs.lock = undefined;
 		},
-		http: (url) =>
-			whileAlive(() =>
-				lookUpRoute(programs.kernel, { to: "169.254.0.23" })
-					? metadata.get(url)
-					: { kind: "failed", reason: "ENETUNREACH", reset: false },
-			),
+		http: (url, limits) =>
+			whileAlive(async () => {
+				if (!lookUpRoute(programs.kernel, { to: "169.254.0.23" }))
+					return { kind: "failed", reason: "ENETUNREACH", reset: false };
+				const answer = metadata.get(url);
+				if (answer === "hang") {
+					await clock.sleep(limits.timeoutMs);
+					const reason = `no complete answer within ${limits.timeoutMs} ms`;
+					return { kind: "failed", reason, reset: false };
+				}
+				return answer.kind === "response" &&
+					answer.body.length > limits.maxBytes
+					? { kind: "too-large" }
+					: answer;
+			}),
 		nudge: (from, to) => whileAlive(() => nudge(from, to)),
 		clock: {
 			nowMs: clock.nowMs,

@@ -1,8 +1,10 @@
 import type { HttpResult } from "../../src/system";
 import { maskOf, toIp } from "./ip-math";
 
+/** What one request gets; "hang" is no answer until the client gives up. */
+export type Answer = HttpResult | "hang";
 /** A leaf's text, a directory, or an answer of its own. */
-export type Node = string | Tree | (() => HttpResult);
+export type Node = string | Tree | (() => Answer);
 export interface Tree {
 	[name: string]: Node;
 }
@@ -23,8 +25,8 @@ export interface Metadata {
 	/** Paths asked for, in order. */
 	requests: string[];
 	/** What every request gets instead of an answer, when set. */
-	trouble: HttpResult | undefined;
-	get(url: string): HttpResult;
+	trouble: Answer | undefined;
+	get(url: string): Answer;
 }
 
 const base = "http://169.254.0.23/latest/meta-data/";
@@ -50,7 +52,7 @@ export function createMetadata(tree: Tree): Metadata {
 	return metadata;
 }
 
-function answer(tree: Tree, path: string): HttpResult {
+function answer(tree: Tree, path: string): Answer {
 	let node: Node | undefined = tree;
 	for (const part of path.split("/").filter((one) => one !== "")) {
 		node = typeof node === "object" ? node[part] : undefined;
