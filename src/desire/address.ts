@@ -176,14 +176,15 @@ export function addressHolder(
 	);
 	if (route) return `is routed to ${route.devs.join(", ")}`;
 	// On a link of this guest it would be a gateway no more.
-	const behind = observed.routes.find(
-		({ via, devs }) => via === ip && !devs.includes(link.name),
-	);
-	if (behind) return `is the gateway of ${behind.devs.join(", ")}`;
+	const behind = observed.routes
+		.filter(({ via, devs }) => via === ip && !devs.includes(link.name))
+		.flatMap(({ devs }) => devs);
+	if (behind.length > 0)
+		return `is the gateway of ${[...new Set(behind)].sort().join(", ")}`;
 	if (settings.metadataUrls.some((url) => hostOf(url) === ip))
 		return "is the metadata service's own";
 	// A rule that names an address which is ours already is an admin's wish for it, not a pod's claim.
-	const isStanding =
+	const isStanding = () =>
 		link.addresses.some((address) => address.ip === ip) &&
 		recorded.some(
 			({ mac, addresses }) =>
@@ -192,8 +193,8 @@ export function addressHolder(
 	const rule = observed.rules.find(
 		(one) =>
 			(one.from === `${ip}/32` || one.to === `${ip}/32`) &&
-			!isStanding &&
-			!isOurRule(one, recorded),
+			!isOurRule(one, recorded) &&
+			!isStanding(),
 	);
 	if (rule)
 		return `is named by the rule with priority ${rule.priority} (\`ip rule\`), which is not ours (if a rule-${link.name} of your own made it: \`ifdown ${link.name}\` first)`;

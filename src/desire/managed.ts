@@ -134,6 +134,7 @@ export function isOurRule(rule: Rule, managed: Managed[]): boolean {
 	return managed.some(
 		({ table, addresses }) =>
 			table !== undefined &&
+			table === rule.table &&
 			addresses.some((address) => isRuleFor(rule, ruleSource(address), table)),
 	);
 }

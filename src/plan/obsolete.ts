@@ -23,21 +23,22 @@ export function obsoleteSteps(
 		if (step.kind === "rule" || !seen.has(key)) steps.push(step);
 		seen.add(key);
 	};
-	const isWantedRule = (source: string, table: number) =>
-		interfaces.some(
-			(spec) =>
-				spec.table === table && spec.addresses.map(ruleSource).includes(source),
-		);
+	// Sets, because eight ENIs with hundreds of addresses have thousands of rules.
+	const wantedRules = new Set(
+		interfaces.flatMap(({ table, addresses }) =>
+			addresses.map((cidr) => `${ruleSource(cidr)} ${table}`),
+		),
+	);
 	const rulesSeen = new Set<number>();
 	for (const { name, table, addresses } of concerned) {
 		if (table === undefined) continue;
+		const sources = new Set(addresses.map(ruleSource));
 		for (const [index, rule] of now.rules.entries()) {
-			const source = addresses
-				.map(ruleSource)
-				.find((one) => isRuleFor(rule, one, table));
+			const isOurs =
+				sources.has(rule.from) && isRuleFor(rule, rule.from, table);
 			if (
-				source === undefined ||
-				isWantedRule(source, table) ||
+				!isOurs ||
+				wantedRules.has(`${rule.from} ${table}`) ||
 				rulesSeen.has(index)
 			)
 				continue;
