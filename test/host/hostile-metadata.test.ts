@@ -50,7 +50,7 @@ test("a service that hangs on every request costs no more than 15 s, and the rea
 	expect(host.snapshot()).toBe(before);
 });
 
-test("seven ENIs of which every leaf is slow or hangs do not keep the eighth waiting for ever", async () => {
+test("seven ENIs whose gateways and masks hang do not keep the eighth from being configured", async () => {
 	const host = await createFakeHost({ enis: eight });
 	for (const { name } of eight.slice(0, 7)) spoilDetails(host, name, hang);
 	const ms = await took(host, async () => {

@@ -90,13 +90,19 @@ async function send(response: ServerResponse, answer: Answer): Promise<void> {
 		return;
 	}
 	if (answer.raw !== undefined) {
-		socket?.end(answer.raw);
+		for (const byte of answer.dripMs ? answer.raw : "") {
+			if (socket?.destroyed) return;
+			socket?.write(byte);
+			await sleep(answer.dripMs ?? 0);
+		}
+		socket?.end(answer.dripMs ? "" : answer.raw);
 		return;
 	}
-	const body = Buffer.from(answer.body ?? "");
+	const body = Buffer.from((answer.body ?? "").repeat(answer.repeat ?? 1));
 	response.writeHead(answer.status ?? 200, {
 		"Content-Type": "text/plain",
-		"Content-Length": body.length,
+		...(answer.chunked ? {} : { "Content-Length": body.length }),
+		...answer.headers,
 	});
 	if (answer.truncateAt !== undefined) {
 		response.write(body.subarray(0, answer.truncateAt), () =>

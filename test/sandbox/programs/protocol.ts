@@ -2,13 +2,19 @@
 export interface Answer {
 	status?: number;
 	body?: string;
+	/** Sends the body so many times over, as one. */
+	repeat?: number;
+	/** Besides ours; `Location` for a redirect. */
+	headers?: Record<string, string>;
+	/** Sends the body in chunks, without saying how long it will be. */
+	chunked?: boolean;
 	/** Waits before anything is sent. */
 	delayMs?: number;
 	/** Sent as it is, without a status line of ours; the connection is closed after it. */
 	raw?: string;
 	/** Promises the whole body, sends this many bytes of it, and cuts the connection. */
 	truncateAt?: number;
-	/** Sends the body byte by byte, with this long between two. */
+	/** Sends the body, or `raw`, byte by byte, with this long between two. */
 	dripMs?: number;
 	/** Accepts the request and never answers. */
 	hang?: boolean;
