@@ -86,6 +86,22 @@ describe("addresses given by a person", () => {
 		},
 	);
 
+	test("are at most 512 for one NIC, and one more is refused by its number", () => {
+		const given = (count: number) =>
+			parseStaticSource({
+				addresses: Array.from(
+					{ length: count },
+					(_, at) => `10.0.${at >> 7}.${(at & 127) + 10}/16`,
+				),
+				gateway: "10.0.0.1",
+				netmask: undefined,
+			});
+		expect(given(512)).toMatchObject({ gateway: "10.0.0.1" });
+		expect(given(513)).toBe(
+			"address: 513 are given, more than the 512 that one NIC can have",
+		);
+	});
+
 	test("hostile text in any place gives one short printable line, never a source that carries it", () => {
 		const place = fc.constantFrom("first", "further", "gateway", "netmask");
 		fc.assert(
