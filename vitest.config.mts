@@ -5,8 +5,20 @@ export default defineConfig({
 	test: {
 		maxWorkers: 2,
 		projects: [
-			{ test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
-			{ test: { name: "host", include: ["test/host/**/*.test.ts"] } },
+			{
+				test: {
+					name: "unit",
+					include: ["test/unit/**/*.test.ts"],
+					testTimeout: 60_000,
+				},
+			},
+			{
+				test: {
+					name: "host",
+					include: ["test/host/**/*.test.ts"],
+					testTimeout: 60_000,
+				},
+			},
 			{
 				test: {
 					name: "sandbox",

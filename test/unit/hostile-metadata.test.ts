@@ -136,7 +136,7 @@ async function run({
 		failed: [],
 		gone: desired.gone,
 		backups: [],
-		bootId: "boot",
+		nowMs: 1000,
 		isKernelDone: true,
 	});
 	return { cloud, desired, steps, after, state: next, service };
