@@ -10,63 +10,100 @@ export interface Machine {
 	processes: FakeHost["processes"];
 }
 
+type Entries = Map<string, { content: string } | { target: string }>;
+const written = new WeakMap<Disk, Entries>();
+
 /** Writes /sys/class/net, /proc/net/arp, /proc/sys and the processes as the machine is now. */
-export function writeKernelFiles(
-	{ fs }: Disk,
-	{ kernel, bootId, processes }: Machine,
-): void {
-	for (const directory of ["/sys/class/net", "/proc"])
-		fs.rmSync(directory, { recursive: true, force: true });
-	for (const link of kernel.links) writeLink(fs, link);
-	const put = (path: string, content: string) => {
+export function writeKernelFiles(disk: Disk, machine: Machine): void {
+	const { fs } = disk;
+	const before: Entries = written.get(disk) ?? new Map();
+	const now = entriesOf(machine);
+	written.set(disk, now);
+	const textOf = (entry: object | undefined) => JSON.stringify(entry);
+	for (const path of before.keys())
+		if (!now.has(path)) fs.rmSync(path, { force: true });
+	// Directories without a file: a link, or a process, that is gone.
+	const directories = (entries: Entries) =>
+		new Set(
+			[...entries.keys()].flatMap((path) =>
+				[...path.matchAll(/\//g)].map(({ index }) => path.slice(0, index)),
+			),
+		);
+	const kept = directories(now);
+	for (const directory of directories(before))
+		if (!kept.has(directory))
+			fs.rmSync(directory, { recursive: true, force: true });
+	for (const [path, entry] of now) {
+		if (textOf(before.get(path)) === textOf(entry)) continue;
 		fs.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
-		fs.writeFileSync(path, content);
-	};
+		if ("content" in entry) fs.writeFileSync(path, entry.content);
+		else {
+			fs.rmSync(path, { force: true });
+			fs.symlinkSync(entry.target, path);
+		}
+	}
+	fs.mkdirSync("/sys/class/net", { recursive: true });
+}
+
+function entriesOf({ kernel, bootId, processes }: Machine): Entries {
+	const entries: Entries = new Map();
+	const put = (path: string, content: string) => entries.set(path, { content });
+	const link = (path: string, target: string) => entries.set(path, { target });
+	for (const one of kernel.links) putLink(one, put, link);
 	for (const [key, value] of kernel.sysctls)
 		put(`/proc/sys/net/ipv4/${key}`, `${value}\n`);
 	put("/proc/sys/kernel/random/boot_id", `${bootId}\n`);
 	put("/proc/net/arp", arp(kernel));
 	const self = 4000;
 	put(`/proc/${self}/comm`, "node\n");
-	fs.symlinkSync(String(self), "/proc/self");
+	link("/proc/self", String(self));
 	for (const [pid, { command, open, environment = {} }] of processes) {
 		put(`/proc/${pid}/comm`, `${command.split(" ")[0]}\n`);
 		put(`/proc/${pid}/cmdline`, `${command.split(" ").join("\0")}\0`);
-		const entries = Object.entries(environment);
 		put(
 			`/proc/${pid}/environ`,
-			entries.map(([name, value]) => `${name}=${value}\0`).join(""),
+			Object.entries(environment)
+				.map(([name, value]) => `${name}=${value}\0`)
+				.join(""),
 		);
-		fs.mkdirSync(`/proc/${pid}/fd`, { recursive: true });
 		for (const [at, path] of open.entries())
-			fs.symlinkSync(path, `/proc/${pid}/fd/${at + 3}`);
+			link(`/proc/${pid}/fd/${at + 3}`, path);
 	}
+	return entries;
 }
 
-function writeLink(fs: Disk["fs"], link: KernelLink): void {
-	const base = `/sys/class/net/${link.name}`;
-	fs.mkdirSync(base, { recursive: true });
+function putLink(
+	{
+		name,
+		mac,
+		ifindex,
+		type,
+		up,
+		mtu,
+		devtype,
+		driver,
+		master,
+		lowers,
+	}: KernelLink,
+	put: (path: string, content: string) => void,
+	link: (path: string, target: string) => void,
+): void {
+	const base = `/sys/class/net/${name}`;
 	const values = {
-		address: link.mac,
-		ifindex: link.ifindex,
-		flags: `0x${((link.type === 772 ? 0x8 : 0x1002) | (link.up ? 0x1 : 0)).toString(16)}`,
-		operstate: link.type === 772 ? "unknown" : link.up ? "up" : "down",
-		mtu: link.mtu,
-		type: link.type,
-		uevent: `${link.devtype ? `DEVTYPE=${link.devtype}\n` : ""}INTERFACE=${link.name}\nIFINDEX=${link.ifindex}`,
+		address: mac,
+		ifindex,
+		flags: `0x${((type === 772 ? 0x8 : 0x1002) | (up ? 0x1 : 0)).toString(16)}`,
+		operstate: type === 772 ? "unknown" : up ? "up" : "down",
+		mtu,
+		type,
+		uevent: `${devtype ? `DEVTYPE=${devtype}\n` : ""}INTERFACE=${name}\nIFINDEX=${ifindex}`,
 	};
-	for (const [name, value] of Object.entries(values))
-		fs.writeFileSync(`${base}/${name}`, `${value}\n`);
-	if (link.driver) {
-		fs.mkdirSync(`${base}/device`);
-		fs.symlinkSync(
-			`../../../bus/virtio/drivers/${link.driver}`,
-			`${base}/device/driver`,
-		);
-	}
-	if (link.master) fs.symlinkSync(`../${link.master}`, `${base}/master`);
-	for (const lower of link.lowers)
-		fs.symlinkSync(`../${lower}`, `${base}/lower_${lower}`);
+	for (const [leaf, value] of Object.entries(values))
+		put(`${base}/${leaf}`, `${value}\n`);
+	if (driver)
+		link(`${base}/device/driver`, `../../../bus/virtio/drivers/${driver}`);
+	if (master) link(`${base}/master`, `../${master}`);
+	for (const lower of lowers) link(`${base}/lower_${lower}`, `../${lower}`);
 }
 
 function arp({ neighbours }: Kernel): string {
