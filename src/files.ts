@@ -1,4 +1,4 @@
-import { AgentError } from "./errors.js";
+import { AgentError, isAgentError } from "./errors.js";
 import type { FileState } from "./model.js";
 import { paths } from "./paths.js";
 import type { FileSystem } from "./system.js";
@@ -26,9 +26,10 @@ export function readFile(
 	} catch (error) {
 		if (errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR")
 			return undefined;
+		const code = errorCode(error) ?? "unknown error";
 		throw new AgentError(
 			"refused",
-			`${path} cannot be read: ${errorCode(error)}`,
+			`${path} cannot be read: ${explanations[code] ?? code}`,
 			error,
 		);
 	}
@@ -70,6 +71,32 @@ export function readFile(
 	} finally {
 		fs.closeSync(fd);
 	}
+}
+
+const explanations: Record<string, string> = {
+	ELOOP: "its symbolic links lead in a circle",
+	EACCES: "permission denied",
+	ENXIO: "it is no regular file",
+};
+
+/** A file that people write for the agent: what is wrong with it is of kind `usage`, and so is a link that leads nowhere. */
+export function readUserFile(
+	fs: FileSystem,
+	path: string,
+	limit: number,
+): FileState | undefined {
+	try {
+		const file = readFile(fs, path, limit);
+		if (file || !exists(fs, path)) return file;
+	} catch (error) {
+		if (isAgentError(error))
+			throw new AgentError("usage", error.message, error);
+		throw error;
+	}
+	throw new AgentError(
+		"usage",
+		`${path} is a symbolic link to nothing: expected a regular file`,
+	);
 }
 
 /** A small kernel file (/sys, /proc) without its final newline; undefined when it cannot be read. */

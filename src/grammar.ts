@@ -91,9 +91,9 @@ function firstProblem(
 	text: string,
 	check: (line: string) => string | undefined,
 ): string | undefined {
+	if (text.length > 64 * 1024) return "it is larger than 64 KiB";
 	if (!/^[\x20-\x7e\n]*$/.test(text))
 		return "it holds bytes other than printable ASCII";
-	if (text.length > 64 * 1024) return "it is larger than 64 KiB";
 	for (const [index, line] of text.split("\n").entries()) {
 		if (line === "") continue;
 		const problem = line.startsWith("#")

@@ -1,13 +1,37 @@
 const maxLength = 60;
 const maxNamed = 8;
 
+// Control and format characters (bidirectional overrides too), surrogates, other line ends.
+const steering = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+
 /** Text from outside as it may stand in a message: quoted, cut, and with nothing that could steer a terminal. */
 export function quote(text: string): string {
 	const cut =
 		text.length > maxLength ? `${text.slice(0, maxLength - 3)}...` : text;
-	return JSON.stringify(cut).replace(
-		/[\u007f-\u009f\u2028\u2029]/g,
-		(char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+	return escapeSteering(JSON.stringify(cut));
+}
+
+/** Text with `?` for what could steer a terminal or end a line. */
+export function printable(text: string): string {
+	return text.replace(steering, "?");
+}
+
+/** The same for text of several lines: line ends and tabs stay. */
+export function printableLines(text: string): string {
+	return text.replace(steering, (char) =>
+		char === "\n" || char === "\t" ? char : "?",
+	);
+}
+
+/** JSON with what could steer a terminal escaped: the same value. Line ends between tokens stay. */
+export function escapeSteering(json: string): string {
+	return json.replace(steering, (char) =>
+		char === "\n" || char === "\t"
+			? char
+			: Array.from(
+					{ length: char.length },
+					(_, at) => `\\u${char.charCodeAt(at).toString(16).padStart(4, "0")}`,
+				).join(""),
 	);
 }
 

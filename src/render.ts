@@ -1,4 +1,3 @@
-import Handlebars from "handlebars";
 import { parseIfcfg } from "./desire/managed.js";
 import { AgentError } from "./errors.js";
 import {
@@ -9,9 +8,21 @@ import {
 } from "./grammar.js";
 import { ipOf, maskOfPrefix, parseCidr } from "./ipv4.js";
 import type { InterfaceSpec } from "./model.js";
+import { createEngine, templateProblem } from "./template-language.js";
 
 export const templateNames = ["ifcfg", "route", "rule", "sysctl"] as const;
 export type TemplateName = (typeof templateNames)[number];
+
+// What a template may name; a misspelt {{#each}} would otherwise render nothing, without a word.
+const fields: Record<TemplateName, readonly string[]> = {
+	ifcfg: [
+		...["name", "mac", "hwaddr", "nmControlled", "address", "prefix"],
+		...["netmask", "subnet", "gateway", "further", "index"],
+	],
+	route: ["name", "mac", "subnet", "gateway", "table", "sources"],
+	rule: ["name", "mac", "subnet", "gateway", "table", "sources"],
+	sysctl: ["settings", "link", "leaf", "value"],
+};
 
 /** Template texts, and where each came from for error messages. */
 export type Templates = Record<TemplateName, { text: string; origin: string }>;
@@ -37,7 +48,8 @@ export interface Renderer {
  * `usage` names the template, the line and what was expected.
  */
 export function createRenderer(templates: Templates): Renderer {
-	const compiled = new Map<TemplateName, Handlebars.TemplateDelegate>();
+	const engine = createEngine();
+	const compiled = new Map<TemplateName, (data: object) => string>();
 	function render(
 		name: TemplateName,
 		data: object,
@@ -45,16 +57,19 @@ export function createRenderer(templates: Templates): Renderer {
 	): string {
 		const { text: source, origin } = templates[name];
 		let template = compiled.get(name);
+		if (!template) {
+			const unfit = templateProblem(source, fields[name]);
+			if (unfit) throw new AgentError("usage", `template ${origin}: ${unfit}`);
+			template = engine.compile(source);
+			compiled.set(name, template);
+		}
 		let text: string;
 		try {
-			// noEscape: Handlebars would turn = into &#x3D;. Hence the checks on both sides.
-			template ??= Handlebars.compile(source, { noEscape: true, strict: true });
-			compiled.set(name, template);
 			text = template(data);
 		} catch (error) {
 			throw new AgentError(
 				"usage",
-				`template ${origin}: ${(error as Error).message.split("\n")[0]}`,
+				`template ${origin}: ${engine.describe(error)}`,
 				error,
 			);
 		}

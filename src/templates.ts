@@ -1,5 +1,5 @@
 import { AgentError } from "./errors.js";
-import { readFile } from "./files.js";
+import { readUserFile } from "./files.js";
 import { paths } from "./paths.js";
 import { type Templates, templateNames } from "./render.js";
 import type { System } from "./system.js";
@@ -14,7 +14,7 @@ export function loadTemplates(system: System): Templates {
 			`${system.templates}/${name}.hbs`,
 		];
 		for (const origin of places) {
-			const file = readFile(system.fs, origin, limit);
+			const file = readUserFile(system.fs, origin, limit);
 			if (file) return [name, { text: file.content, origin }] as const;
 		}
 		throw new AgentError(
