@@ -1,9 +1,17 @@
 import * as v from "valibot";
-import { LineCounter, parseDocument } from "yaml";
-import { AgentError } from "./errors.js";
-import { readFile } from "./files.js";
+import {
+	type Document,
+	isScalar,
+	LineCounter,
+	parseDocument,
+	visit,
+} from "yaml";
+import { isNicName } from "./desire/candidate.js";
+import { AgentError, messageOf } from "./errors.js";
+import { readUserFile } from "./files.js";
 import type { StaticSource } from "./model.js";
 import { isMac } from "./observe/parse-metadata.js";
+import { printable, quote } from "./quote.js";
 import type { PartialSettings } from "./settings.js";
 import { parseStaticSource } from "./static-source.js";
 import type { FileSystem } from "./system.js";
@@ -22,7 +30,16 @@ const mac = v.pipe(
 	text,
 	v.check(isMac, "expected a MAC address such as 52:54:00:bf:b3:51"),
 );
-const schema = v.strictObject(
+
+// To valibot a list is an object too, with 0, 1 and so on for keys.
+function keysAndValues<S extends v.GenericSchema>(schema: S, expected: string) {
+	return v.pipe(
+		v.custom<v.InferInput<S>>((value) => !Array.isArray(value), expected),
+		schema,
+	);
+}
+
+const settings = v.strictObject(
 	{
 		metadataUrl: v.optional(text),
 		backend: v.optional(
@@ -39,27 +56,36 @@ const schema = v.strictObject(
 		),
 		rpFilter: v.optional(v.picklist([0, 1, 2], "expected 0, 1 or 2")),
 		exclude: v.optional(
-			v.strictObject(
-				{
-					names: v.optional(texts, []),
-					macs: v.optional(v.array(mac, "expected a list"), []),
-					drivers: v.optional(texts, []),
-				},
+			keysAndValues(
+				v.strictObject(
+					{
+						names: v.optional(texts, []),
+						macs: v.optional(v.array(mac, "expected a list"), []),
+						drivers: v.optional(texts, []),
+					},
+					"expected names, macs or drivers",
+				),
 				"expected names, macs or drivers",
 			),
 		),
 		interfaces: v.optional(
-			v.record(
-				v.pipe(
-					text,
-					v.regex(
-						/^[A-Za-z0-9_:-]{1,17}$/,
-						"expected a NIC name or a MAC address",
+			keysAndValues(
+				v.record(
+					v.pipe(
+						text,
+						v.check(
+							(key) => isMac(key) || isNicName(key),
+							"expected a NIC name or a MAC address",
+						),
 					),
-				),
-				v.strictObject(
-					{ addresses: texts, gateway: text, netmask: v.optional(text) },
-					"expected addresses and gateway",
+					keysAndValues(
+						v.strictObject(
+							{ addresses: texts, gateway: text, netmask: v.optional(text) },
+							"expected addresses and gateway",
+						),
+						"expected addresses and gateway",
+					),
+					"expected NIC names or MAC addresses with addresses and gateway",
 				),
 				"expected NIC names or MAC addresses with addresses and gateway",
 			),
@@ -67,6 +93,7 @@ const schema = v.strictObject(
 	},
 	"expected keys and values",
 );
+const schema = keysAndValues(settings, "expected keys and values");
 
 /**
  * Reads the config file. None at the default place is fine; one that was named has to be there.
@@ -77,23 +104,18 @@ export function readConfig(
 	path: string,
 	isRequired: boolean,
 ): PartialSettings {
-	const file = readFile(fs, path, limit);
+	const file = readUserFile(fs, path, limit);
 	if (!file) {
 		if (isRequired)
 			throw new AgentError("usage", `${path}: there is no such file`);
 		return {};
 	}
-	const value = parseYaml(
-		path,
-		Buffer.from(file.content, "latin1").toString("utf8"),
-	);
+	const value = parseYaml(path, decode(path, file.content));
 	if (value === null || value === undefined) return {};
 	const result = v.safeParse(schema, value, { abortEarly: true });
 	if (!result.success) {
 		const issue = result.issues[0];
-		const place = (v.getDotPath(issue) ?? "")
-			.replace(/\p{Cc}/gu, "?")
-			.slice(0, 120);
+		const place = printable(v.getDotPath(issue) ?? "").slice(0, 120);
 		const isUnknown =
 			issue.type === "strict_object" && issue.expected === "never";
 		throw new AgentError(
@@ -108,37 +130,110 @@ export function readConfig(
 	};
 }
 
+function decode(path: string, latin1: string): string {
+	const bytes = Buffer.from(latin1, "latin1");
+	const source = bytes.toString("utf8");
+	const isText =
+		!/[^\P{Cc}\t\r\n]/u.test(source) && Buffer.from(source).equals(bytes);
+	if (!isText)
+		throw new AgentError(
+			"usage",
+			`${path}: holds bytes that are not text: expected UTF-8`,
+		);
+	return source;
+}
+
+// No alias is worth a "billion laughs".
+const maxAliases = 20;
+
 function parseYaml(path: string, source: string): unknown {
 	const lines = new LineCounter();
-	const document = parseDocument(source, {
-		lineCounter: lines,
-		uniqueKeys: true,
-		prettyErrors: false,
-	});
-	const problem = document.errors[0];
-	if (problem) {
-		const at = lines.linePos(problem.pos[0]);
-		throw new AgentError(
-			"usage",
-			`${path}: line ${at.line}: ${problem.message.split("\n")[0]}`,
-		);
-	}
+	const fail = (problem: string, at?: number, cause?: unknown) => {
+		const place = at === undefined ? "" : `line ${lines.linePos(at).line}: `;
+		const what = printable(problem.split("\n")[0] ?? "").slice(0, 200);
+		return new AgentError("usage", `${path}: ${place}${what}`, cause);
+	};
 	try {
-		// No alias is worth a "billion laughs".
-		return document.toJS({ maxAliasCount: 20 });
+		const document = parseDocument(source, {
+			lineCounter: lines,
+			// Done below: yaml compares each key with each other, 2 s for 64 KiB.
+			uniqueKeys: false,
+			prettyErrors: false,
+			logLevel: "error",
+		});
+		const [problem] = document.errors;
+		if (problem)
+			throw fail(
+				explanations[problem.code] ?? problem.message,
+				problem.pos[0],
+				problem,
+			);
+		const odd = oddNode(document);
+		if (odd) throw fail(odd.what, odd.at);
+		return document.toJS({ maxAliasCount: maxAliases });
 	} catch (error) {
-		throw new AgentError(
-			"usage",
-			`${path}: ${(error as Error).message}`,
+		if (error instanceof AgentError) throw error;
+		throw fail(
+			error instanceof RangeError
+				? explanations.RESOURCE_EXHAUSTION
+				: messageOf(error),
+			undefined,
 			error,
 		);
 	}
 }
 
+const explanations: Record<string, string> & { RESOURCE_EXHAUSTION: string } = {
+	MULTIPLE_DOCS: "a second document begins: expected one",
+	RESOURCE_EXHAUSTION: "is nested too deep",
+};
+
+// What yaml would read and nobody needs here: tags, keys that are no plain text, keys given twice.
+function oddNode(
+	document: Document.Parsed,
+): { what: string; at: number | undefined } | undefined {
+	let odd: { what: string; at: number | undefined } | undefined;
+	const found = (what: string, node: { range?: readonly number[] | null }) => {
+		odd = { what, at: node.range?.[0] };
+		return visit.BREAK;
+	};
+	visit(document, {
+		Node: (_, node) => {
+			const { tag } = node as { tag?: string };
+			return tag === undefined
+				? undefined
+				: found(`the tag ${quote(tag)} is not understood: expected none`, node);
+		},
+		Map: (_, map) => {
+			if (map.tag !== undefined)
+				return found(
+					`the tag ${quote(map.tag)} is not understood: expected none`,
+					map,
+				);
+			const seen = new Set<string>();
+			for (const { key } of map.items) {
+				if (!isScalar(key) || key.value === null)
+					return found("a key is no plain text", map);
+				const text = String(key.value);
+				if (seen.has(text))
+					return found(
+						`the keys must be unique: ${quote(text)} is there twice`,
+						key,
+					);
+				// What every JavaScript object answers to would pass for a known key.
+				if (text in {}) return found(`${quote(text)} is an unknown key`, key);
+				seen.add(text);
+			}
+			return undefined;
+		},
+	});
+	return odd;
+}
+
 function knownKeys(place: string): string {
 	if (place.startsWith("exclude.")) return "names, macs, drivers";
 	if (place.startsWith("interfaces.")) return "addresses, gateway, netmask";
-	return Object.keys(schema.entries).join(", ");
+	return Object.keys(settings.entries).join(", ");
 }
 
 function parseInterfaces(

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { removeFile, writeAtomically } from "./apply/atomic.js";
 import { setAside } from "./apply/state-directory.js";
-import { linkNamePattern } from "./desire/candidate.js";
+import { isNicName } from "./desire/candidate.js";
 import { messageOf } from "./errors.js";
 import { readFile } from "./files.js";
 import { isIpv4, parseCidr } from "./ipv4.js";
@@ -49,7 +49,7 @@ export const sysctlKey = v.pipe(
 );
 export const sysctlValue = v.pipe(v.string(), v.regex(/^[^\0\n]{0,64}$/));
 
-const linkName = v.pipe(v.string(), v.regex(linkNamePattern));
+const linkName = v.pipe(v.string(), v.check(isNicName));
 const mac = v.pipe(v.string(), v.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/));
 const ipv4 = v.pipe(v.string(), v.check(isIpv4));
 const cidr = v.pipe(

@@ -6,16 +6,43 @@ export const defaultExcludedNames =
 		" ",
 	);
 
-/** What a managed NIC may be called: the name goes into file names, shell-read files and sysctl keys. */
-export const linkNamePattern = /^[A-Za-z][A-Za-z0-9_-]{0,14}$/;
-
-/** Whether a whole name matches a glob with `*` and `?`. */
+/** Whether a whole name matches a glob with `*` and `?`; no regular expression, which many `*` would keep busy for ever. */
 export function matchesGlob(name: string, glob: string): boolean {
-	const pattern = glob
-		.replace(/[.+^${}()|[\]\\]/g, "\\$&")
-		.replace(/\*/g, ".*")
-		.replace(/\?/g, ".");
-	return new RegExp(`^${pattern}$`).test(name);
+	if (name.includes("\n")) return false;
+	let [at, place] = [0, 0];
+	// Where the last `*` stands, and how much of the name it has taken.
+	let [star, taken] = [-1, 0];
+	while (at < name.length) {
+		if (glob[place] === "*") {
+			star = place;
+			taken = at;
+			place += 1;
+		} else if (glob[place] === "?" || glob[place] === name[at]) {
+			at += 1;
+			place += 1;
+		} else if (star >= 0) {
+			taken += 1;
+			at = taken;
+			place = star + 1;
+		} else return false;
+	}
+	while (glob[place] === "*") place += 1;
+	return place === glob.length;
+}
+
+const routeWords = ["dev", "via", "table", "metric", "src", "proto", "scope"];
+
+/**
+ * Whether a NIC of this name can be configured: the name goes into file names, shell-read files and
+ * sysctl keys. `conf/all` and `conf/default` are not a NIC's, and CentOS 7's network service takes
+ * ifcfg-NAME-range for a range of aliases of NAME. Words of `ip route` could be misread as such.
+ */
+export function isNicName(name: string): boolean {
+	return (
+		/^[A-Za-z][A-Za-z0-9_-]{0,14}$/.test(name) &&
+		!/-range/.test(name) &&
+		!["all", "default", "lo", ...routeWords].includes(name)
+	);
 }
 
 /** Why a link cannot be an ENI, or undefined for a candidate: an Ethernet NIC that stands for itself. */
@@ -24,7 +51,7 @@ export function notCandidate(
 	exclude: Settings["exclude"],
 ): string | undefined {
 	if (link.type === 772) return "is the loopback";
-	if (!linkNamePattern.test(link.name))
+	if (!isNicName(link.name))
 		return "has a name that network-scripts cannot take";
 	if (link.devtype) return `is a ${link.devtype}, not a NIC`;
 	if (link.master) return `is a port of ${link.master}`;

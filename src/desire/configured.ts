@@ -6,11 +6,11 @@ export function configuredSource(
 	settings: Settings,
 	state: State,
 ): StaticSource | undefined {
-	const byMac = settings.interfaces[link.mac];
+	const byMac = own(settings.interfaces, link.mac);
 	if (byMac) return byMac;
 	return pinnedElsewhere(link, settings, state)
 		? undefined
-		: settings.interfaces[link.name];
+		: own(settings.interfaces, link.name);
 }
 
 /** The MAC that the config's entry for this name stands for, when it is not this link's. */
@@ -19,8 +19,14 @@ export function pinnedElsewhere(
 	settings: Settings,
 	state: State,
 ): string | undefined {
-	if (settings.interfaces[link.mac] || !settings.interfaces[link.name])
+	const { interfaces } = settings;
+	if (own(interfaces, link.mac) || !own(interfaces, link.name))
 		return undefined;
-	const pinned = state.pinned[link.name];
+	const pinned = own(state.pinned, link.name);
 	return pinned === link.mac ? undefined : pinned;
+}
+
+// A NIC may be named `constructor`, and every object answers to that.
+function own<T>(record: Record<string, T>, key: string): T | undefined {
+	return Object.hasOwn(record, key) ? record[key] : undefined;
 }

@@ -9,7 +9,7 @@ import type {
 } from "../model.js";
 import { isMac } from "../observe/parse-metadata.js";
 import { paths } from "../paths.js";
-import { linkNamePattern } from "./candidate.js";
+import { isNicName } from "./candidate.js";
 
 /** KEY=value lines of an ifcfg file, quotes taken off; the last line for a key wins, as in a shell. */
 export function parseIfcfg(content: string): Record<string, string> {
@@ -71,7 +71,7 @@ function managedByFile(
 	}
 	const primary = parseCidr(addresses[0] ?? "");
 	const isSound =
-		linkNamePattern.test(name) &&
+		isNicName(name) &&
 		addresses.every((cidr) => parseCidr(cidr)) &&
 		isIpv4(values.GATEWAY ?? "") &&
 		isMac(values.HWADDR ?? "");
