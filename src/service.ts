@@ -46,9 +46,10 @@ export function guardServiceRestart(
 		);
 	}
 	const isForwarding = observed.sysctls.ip_forward === "1";
-	const isPersistent = /^\s*net[./]ipv4[./]ip_forward\s*=\s*1\s*$/m.test(
-		observed.sysctlConf?.content ?? "",
-	);
+	const isPersistent =
+		/^[ \t]*net[./]ipv4[./]ip_forward[ \t]*=[ \t]*1[ \t]*\r?$/m.test(
+			observed.sysctlConf?.content ?? "",
+		);
 	if (isForwarding && !isPersistent) {
 		throw new AgentError(
 			"refused",

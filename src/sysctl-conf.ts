@@ -122,24 +122,24 @@ export function contradictions(
 		{ path: paths.sysctlConf, content: takeApart(content).tail },
 		...laterFiles,
 	];
-	return places.flatMap(({ path, content: text }) =>
-		text.split("\n").flatMap((line) => {
-			const setting = parseSysctlLine(line);
-			const own = settings.find(
-				({ link, leaf }) => setting?.key === `${link}/${leaf}`,
-			);
-			return setting && own && own.value !== setting.value
-				? [
-						{
-							path,
-							key: `net.ipv4.conf.${own.link}.${own.leaf}`,
-							want: own.value,
-							got: setting.value,
-						},
-					]
-				: [];
-		}),
+	const wanted = new Map(
+		settings.map(({ link, leaf, value }) => [`${link}/${leaf}`, value]),
 	);
+	return places.flatMap(({ path, content: text }) => {
+		// The last line for a key is the one that counts.
+		const last = new Map<string, string>();
+		for (const line of text.split("\n")) {
+			const setting = parseSysctlLine(line);
+			if (setting && wanted.has(setting.key))
+				last.set(setting.key, setting.value);
+		}
+		return [...last].flatMap(([key, got]) => {
+			const want = wanted.get(key);
+			return want === undefined || want === got
+				? []
+				: [{ path, key: `net.ipv4.conf.${key.replace("/", ".")}`, want, got }];
+		});
+	});
 }
 
 // `net.ipv4.conf.eth1.rp_filter = 1` or `net/ipv4/conf/eth1/rp_filter=1`, with a leading dash or not.
@@ -147,7 +147,7 @@ function parseSysctlLine(
 	line: string,
 ): { key: string; value: string } | undefined {
 	const match =
-		/^\s*-?\s*net[./]ipv4[./]conf[./]([A-Za-z0-9_-]+)[./]([a-z_]+)\s*=\s*(\S+)\s*$/.exec(
+		/^\s*(?:-\s*)?net[./]ipv4[./]conf[./]([A-Za-z0-9_-]+)[./]([a-z_]+)\s*=\s*(\S+)\s*$/.exec(
 			line,
 		);
 	return match

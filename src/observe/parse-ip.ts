@@ -8,6 +8,12 @@ export const builtinTables: Record<string, number> = {
 	default: 253,
 };
 
+// A NIC's name may be any bytes but white space, `/` and `:`: a backslash, a word of ip's own
+// (`table`), or what only JavaScript takes for white space (U+2003). So words end at blanks and
+// tabs, and what follows a key is its value, whatever it looks like.
+const addressLine =
+	/^\d+:[ \t]+([^ \t]+)[ \t]+(inet6?)[ \t]+([^ \t]+)([ \t].*)?$/;
+
 /**
  * Addresses by link name, from `ip -o addr show`. iproute2 3.10 has no `-j`, so text it is;
  * lines that describe no IPv4 or IPv6 address (3.10 prints the links in between) are passed over.
@@ -15,15 +21,18 @@ export const builtinTables: Record<string, number> = {
 export function parseAddresses(text: string): Record<string, LinkAddress[]> {
 	const byLink: Record<string, LinkAddress[]> = Object.create(null);
 	for (const line of text.split("\n")) {
-		const words = line.split("\\")[0]?.trim().split(/\s+/) ?? [];
-		const [index, name, family, address] = words;
-		if (!index?.endsWith(":") || !name || !address) continue;
-		if (family !== "inet" && family !== "inet6") continue;
+		const match = addressLine.exec(line);
+		if (!match) continue;
+		const [, name = "", family, address = "", rest = ""] = match;
+		const words = splitWords(rest.split(/\\[ \t]+valid_lft/)[0] ?? "");
+		// Behind the flags stands the label: the link's name, or it with a colon and more.
+		const isLabelled =
+			family === "inet" && words.at(-1)?.split(":")[0] === name;
+		const label = isLabelled ? words.pop() : undefined;
 		const peer = wordAfter(words, "peer");
 		const [ip, ownPrefix] = address.split("/") as [string, string?];
 		const prefix = ownPrefix ?? peer?.split("/")[1];
 		const scope = wordAfter(words, "scope") ?? "global";
-		const label = words.at(-1);
 		byLink[name] ??= [];
 		byLink[name].push({
 			ip,
@@ -31,7 +40,7 @@ export function parseAddresses(text: string): Record<string, LinkAddress[]> {
 			family: family === "inet" ? 4 : 6,
 			scope,
 			dynamic: words.includes("dynamic"),
-			...(family === "inet" && label?.split(":")[0] === name ? { label } : {}),
+			...(label === undefined ? {} : { label }),
 			...(peer === undefined ? {} : { peer }),
 			...(words.includes("brd")
 				? { broadcast: wordAfter(words, "brd") as string }
@@ -48,22 +57,22 @@ export function parseRules(
 ): Rule[] {
 	const rules: Rule[] = [];
 	for (const line of text.split("\n")) {
-		const match = /^(\d+):\s+(.*)$/.exec(line.split("\\")[0]?.trim() ?? "");
+		const match = /^(\d+):[ \t]+(.*)$/.exec(line);
 		if (!match) continue;
 		const priority = Number(match[1]);
 		// [detached] and [unresolved] are remarks, not words that `ip rule add` takes.
-		const words = (match[2] ?? "")
-			.split(/\s+/)
-			.filter((word) => !word.startsWith("["));
-		const from = wordAfter(words, "from") ?? "all";
-		const to = wordAfter(words, "to");
-		const lookup = wordAfter(words, "lookup");
+		const words = readWords(match[2] ?? "").filter(
+			({ text, isValue }) => isValue || !text.startsWith("["),
+		);
+		const from = valueOf(words, "from") ?? "all";
+		const to = valueOf(words, "to");
+		const lookup = valueOf(words, "lookup");
 		rules.push({
 			priority,
 			from: hostCidr(from),
 			to: to === undefined ? undefined : hostCidr(to),
 			table: lookup === undefined ? undefined : tableNumber(lookup, tables),
-			words: [...words, "priority", String(priority)],
+			words: [...words.map(textOf), "priority", String(priority)],
 		});
 	}
 	return rules;
@@ -101,15 +110,14 @@ export function parseRoutes(
 ): Route[] {
 	const routes: Route[] = [];
 	for (const line of text.split("\n")) {
-		// With -o the next hops of a multipath route follow behind backslashes.
-		const words = line
-			.split(/[\s\\]+/)
-			.filter((word) => word !== "" && !routeRemarks.has(word));
+		const words = readWords(line).filter(
+			({ text, isValue }) => isValue || !routeRemarks.has(text),
+		);
 		const type =
-			words[0] !== undefined && routeTypes.has(words[0])
-				? words.shift()
+			words[0] !== undefined && routeTypes.has(words[0].text)
+				? words.shift()?.text
 				: "unicast";
-		const dst = words.shift();
+		const dst = words.shift()?.text;
 		if (type === undefined || dst === undefined) continue;
 		const tableName = takePair(words, "table");
 		takePair(words, "error");
@@ -120,17 +128,17 @@ export function parseRoutes(
 			table,
 			type,
 			dst: dst === "default" ? "0.0.0.0/0" : hostCidr(dst),
-			devs: words.flatMap((word, at) =>
-				words[at - 1] === "dev" ? [word] : [],
+			devs: words.flatMap(({ text, isValue }, at) =>
+				isValue && words[at - 1]?.text === "dev" ? [text] : [],
 			),
-			via: wordAfter(words, "via"),
-			metric: Number(wordAfter(words, "metric") ?? 0),
-			proto: wordAfter(words, "proto"),
-			src: wordAfter(words, "src"),
+			via: valueOf(words, "via"),
+			metric: Number(valueOf(words, "metric") ?? 0),
+			proto: valueOf(words, "proto"),
+			src: valueOf(words, "src"),
 			words: [
 				...(type === "unicast" ? [] : [type]),
 				dst,
-				...words,
+				...words.map(textOf),
 				...(table === 254 ? [] : ["table", String(table)]),
 			],
 		});
@@ -140,7 +148,7 @@ export function parseRoutes(
 
 /** The link that `ip -o -4 route get` says the kernel would use; undefined when it has no route. */
 export function parseRouteGet(text: string): string | undefined {
-	return wordAfter(text.split("\n")[0]?.split(/\s+/) ?? [], "dev");
+	return valueOf(readWords(text.split("\n")[0] ?? ""), "dev");
 }
 
 /** Name to number from the text of an rt_tables file; lines it cannot read are passed over. */
@@ -156,9 +164,13 @@ export function parseTableNames(text: string): Record<string, number> {
 /** Whether /proc/net/arp holds a resolved entry (ATF_COM, 0x2) for ip on the link. */
 export function isResolved(arp: string, ip: string, link: string): boolean {
 	return arp.split("\n").some((line) => {
-		const [address, , flags, , , device] = line.split(/\s+/);
+		const [address, , flags, , , device] = splitWords(line);
 		return address === ip && device === link && (Number(flags) & 2) !== 0;
 	});
+}
+
+function splitWords(text: string): string[] {
+	return text.split(/[ \t]+/).filter((word) => word !== "");
 }
 
 function wordAfter(words: string[], key: string): string | undefined {
@@ -166,9 +178,45 @@ function wordAfter(words: string[], key: string): string | undefined {
 	return at < 0 ? undefined : words[at + 1];
 }
 
-function takePair(words: string[], key: string): string | undefined {
-	const at = words.indexOf(key);
-	return at < 0 ? undefined : words.splice(at, 2)[1];
+interface Word {
+	text: string;
+	/** A name behind its key, whatever it looks like. */
+	isValue: boolean;
+}
+
+const namedBy = new Set(["dev", "iif", "oif", "table", "lookup", "proto"]);
+
+// With -o the next hops of a multipath route follow behind backslashes; in a name one is a character.
+function readWords(line: string): Word[] {
+	const words: Word[] = [];
+	for (const text of splitWords(line)) {
+		const last = words.at(-1);
+		if (last && !last.isValue && namedBy.has(last.text))
+			words.push({ text, isValue: true });
+		else {
+			const parts = text.split("\\").filter((part) => part !== "");
+			words.push(...parts.map((part) => ({ text: part, isValue: false })));
+		}
+	}
+	return words;
+}
+
+function textOf({ text }: Word): string {
+	return text;
+}
+
+function keyIn(words: Word[], key: string): number {
+	return words.findIndex(({ text, isValue }) => !isValue && text === key);
+}
+
+function valueOf(words: Word[], key: string): string | undefined {
+	const at = keyIn(words, key);
+	return at < 0 ? undefined : words[at + 1]?.text;
+}
+
+function takePair(words: Word[], key: string): string | undefined {
+	const at = keyIn(words, key);
+	return at < 0 ? undefined : words.splice(at, 2)[1]?.text;
 }
 
 function tableNumber(
