@@ -19,7 +19,7 @@ import type {
 	Settings,
 	Verdict,
 } from "./model.js";
-import { nameFew } from "./quote.js";
+import { nameFew, printable } from "./quote.js";
 
 // Bound and not here yet: up to so many are named one by one.
 const maxWithoutLink = 8;
@@ -228,7 +228,7 @@ function editedFiles(
 	if (verb !== "remove") return [];
 	return foreignFiles(name, mac, observed).map(({ path }) => ({
 		link: name,
-		text: `${path} is not ours (made or edited by hand): left as it is`,
+		text: `${printable(path)} is not ours (made or edited by hand): left as it is`,
 	}));
 }
 

@@ -1,5 +1,6 @@
 import yargs from "yargs";
 import { version } from "../package.json";
+import { escapeSteering, printable } from "./quote.js";
 
 // The entry loads yargs and nothing else: --help and --version cost no more than that.
 
@@ -261,10 +262,12 @@ async function main(words: string[]): Promise<number> {
 				exitCode: 2,
 				error: message,
 			};
-			process.stdout.write(`${JSON.stringify(body, undefined, 2)}\n`);
+			process.stdout.write(
+				`${escapeSteering(JSON.stringify(body, undefined, 2))}\n`,
+			);
 		}
 		process.stderr.write(
-			`eni-configure: ${message.replace(/\n+/g, "; ")}. See eni-configure --help\n`,
+			`eni-configure: ${printable(message.replace(/\n+/g, "; "))}. See eni-configure --help\n`,
 		);
 		return 2;
 	}

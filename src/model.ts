@@ -71,8 +71,8 @@ export interface FileState {
 /** A file under observation; one that cannot be read has no content, and so is not ours. */
 export interface ObservedFile extends FileState {
 	path: string;
-	/** It is there and could not be read (too large, or not allowed): no copy of it can be kept. */
-	isUnread?: boolean;
+	/** Why it can be neither replaced nor copied, as a sentence: too large, unreadable, a symbolic link. */
+	obstacle?: string;
 }
 
 /** What decides about the backend, read without starting a process. */

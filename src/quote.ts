@@ -23,6 +23,15 @@ export function printableLines(text: string): string {
 	);
 }
 
+const maxListed = 20;
+
+/** Names in a message, the first of them where there are many. */
+export function listed(names: string[]): string {
+	const shown = names.slice(0, maxListed).map(printable).join(", ");
+	const rest = names.length - maxListed;
+	return rest > 0 ? `${shown} and ${rest} more` : shown;
+}
+
 /** JSON with what could steer a terminal escaped: the same value. Line ends between tokens stay. */
 export function escapeSteering(json: string): string {
 	return json.replace(steering, (char) =>

@@ -11,7 +11,8 @@ import type {
 } from "../model.js";
 import { sysctlPath } from "../observe/kernel.js";
 import { paths } from "../paths.js";
-import { type BatchStep, batchLine } from "../plan/ip-batch.js";
+import { type BatchStep, batchLine, unfitWord } from "../plan/ip-batch.js";
+import { quote } from "../quote.js";
 import type { FileSystem, System } from "../system.js";
 import { ensureDirectory, removeFile, writeAtomically } from "./atomic.js";
 
@@ -263,7 +264,31 @@ async function runCommand(
 	}
 }
 
+// Foreign rules and routes may name a NIC such as `#x`, which a batch would not take as it stands.
 async function batch(
+	steps: BatchStep[],
+	execution: Execution,
+): Promise<Finding[]> {
+	const unfit = steps.flatMap((step): Finding[] => {
+		const word = unfitWord(step);
+		return word === undefined
+			? []
+			: [
+					{
+						link: step.link,
+						kind: "command",
+						want: `ip ${batchLine(step)}`,
+						got: `not run: ${quote(word)} is no word for \`ip -batch\``,
+					},
+				];
+	});
+	const fit = steps.filter((step) => unfitWord(step) === undefined);
+	return fit.length === 0
+		? unfit
+		: [...unfit, ...(await runBatch(fit, execution))];
+}
+
+async function runBatch(
 	steps: BatchStep[],
 	execution: Execution,
 ): Promise<Finding[]> {

@@ -4,7 +4,11 @@ import { desire } from "../desire.js";
 import { mark } from "../marker.js";
 import type { Step } from "../model.js";
 import type { Prepared } from "../prepared.js";
+import { printableLines } from "../quote.js";
 import type { Options } from "./options.js";
+
+// The work grows with its square: 30 000 lines that all differ would take minutes.
+const maxEditLength = 2000;
 
 /** A unified diff of what a file step changes; undefined for other steps. */
 export function diffOfStep(step: Step): string | undefined {
@@ -42,21 +46,24 @@ function patch(
 	before: string | undefined,
 	after: string | undefined,
 ): string {
+	const names = [before, after].map((content) =>
+		content === undefined ? "/dev/null" : path,
+	) as [string, string];
 	const text = createTwoFilesPatch(
-		before === undefined ? "/dev/null" : path,
-		after === undefined ? "/dev/null" : path,
+		...names,
 		readable(before),
 		readable(after),
+		undefined,
+		undefined,
+		{ maxEditLength },
 	);
-	return text.replace(/^=+\n/, "");
+	return (
+		text?.replace(/^=+\n/, "") ??
+		`--- ${names[0]}\n+++ ${names[1]}\n(more than ${maxEditLength} lines differ)\n`
+	);
 }
 
 // Files are kept as latin1; a terminal wants UTF-8, and nothing that could steer it.
 function readable(content: string | undefined): string {
-	const text = Buffer.from(content ?? "", "latin1").toString("utf8");
-	return Array.from(text, (char) => (isControl(char) ? "?" : char)).join("");
-}
-
-function isControl(char: string): boolean {
-	return (char < " " && char !== "\n" && char !== "\t") || char === "\x7f";
+	return printableLines(Buffer.from(content ?? "", "latin1").toString("utf8"));
 }

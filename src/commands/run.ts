@@ -1,6 +1,6 @@
 import { fstatSync } from "node:fs";
 import { AgentError, isAgentError, messageOf } from "../errors.js";
-import { quote } from "../quote.js";
+import { escapeSteering, printableLines, quote } from "../quote.js";
 import { realSystem } from "../real-system.js";
 import type { LogLevel, System } from "../system.js";
 import { configure } from "./configure.js";
@@ -30,20 +30,21 @@ export async function runCommand(
 		if (!options.request.dryRun) requireRoot(system, command);
 		if (command === "status") {
 			const { status } = await import("./status.js");
-			return await status(system, options, write);
+			return await status(system, options, writeTo(options.json));
 		}
 		if (command === "rollback") {
 			const { rollback } = await import("./rollback.js");
-			return await rollback(system, options, write);
+			return await rollback(system, options, writeTo(options.json));
 		}
-		return await configure(system, command, options, write);
+		return await configure(system, command, options, writeTo(options.json));
 	} catch (error) {
 		const known = isAgentError(error)
 			? error
 			: new AgentError("internal", messageOf(error), error);
 		if (!isAgentError(error))
 			system.log("debug", String((error as Error).stack));
-		printError(command, known, values.json === true, write, system.log);
+		const isJson = values.json === true;
+		printError(command, known, isJson, writeTo(isJson), system.log);
 		return known.exitCode;
 	}
 }
@@ -65,8 +66,12 @@ function requireRoot(system: System, command: string): void {
 	);
 }
 
-function write(text: string): void {
-	process.stdout.write(text);
+// Names of NICs and files may hold what steers a terminal.
+function writeTo(isJson: boolean): (text: string) => void {
+	const clean = isJson ? escapeSteering : printableLines;
+	return (text) => {
+		process.stdout.write(clean(text));
+	};
 }
 
 // Under systemd a line begins with its priority, which journald takes off again.
@@ -85,7 +90,8 @@ function createLog(
 	return (level, message) => {
 		if (priorities[level] > (limit ?? priorities.info)) return;
 		const prefix = isJournal ? `<${priorities[level]}>` : "eni-configure: ";
-		const lines = isJournal ? message.split("\n") : [message];
+		const text = printableLines(message);
+		const lines = isJournal ? text.split("\n") : [text];
 		for (const line of lines) process.stderr.write(`${prefix}${line}\n`);
 	};
 }

@@ -2,6 +2,7 @@ import { backOffLeftMs } from "../back-off.js";
 import { exitCodes } from "../errors.js";
 import { ipOf, parseCidr, subnetOf } from "../ipv4.js";
 import type { InterfaceSpec, Link, Observed, Verdict } from "../model.js";
+import { listed, printable } from "../quote.js";
 import { addressHolder, chooseAddress, gatewayHolder } from "./address.js";
 import {
 	defaultRoutes,
@@ -49,7 +50,7 @@ export function decide(
 	if (!link)
 		return stop(
 			"missing",
-			`there is no such NIC: the machine has ${observed.links.map((other) => other.name).join(", ")}`,
+			`there is no such NIC: the machine has ${listed(observed.links.map((other) => other.name))}`,
 			exitCodes.usage,
 		);
 	const wrong = notCandidate(link, settings.exclude);
@@ -110,16 +111,16 @@ export function decide(
 		return stop(address.kind, address.reason, address.exitCode);
 
 	const foreign = foreignFiles(name, link.mac, observed);
-	if (foreign.length > 0 && !request.force)
-		return stop("held", heldAdvice(name, foreign), exitCodes.refused);
-	const unread = foreign.find((file) => file.isUnread);
-	if (unread) {
+	const obstacle = foreign.find((file) => file.obstacle)?.obstacle;
+	if (obstacle !== undefined) {
 		return stop(
 			"held",
-			`${unread.path} cannot be read (more than 64 KiB?), so no copy of it can be kept: move it away`,
+			`${printable(obstacle)}; no copy of it can be kept: move it away`,
 			exitCodes.refused,
 		);
 	}
+	if (foreign.length > 0 && !request.force)
+		return stop("held", heldAdvice(name, foreign), exitCodes.refused);
 
 	const misfit = gatewayHolder(address, context);
 	if (misfit)

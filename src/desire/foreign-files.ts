@@ -1,5 +1,6 @@
 import { isOurs } from "../marker.js";
 import type { Observed } from "../model.js";
+import { listed } from "../quote.js";
 import { linkFilePaths, parseIfcfg } from "./managed.js";
 
 /** Files that claim the link and are not ours: by their name, or an ifcfg that names its device or MAC. */
@@ -15,8 +16,22 @@ export function foreignFiles(
 		if (!/\/ifcfg-[^/:]*$/.test(file.path)) return false;
 		const values = parseIfcfg(file.content);
 		if (values.TYPE === "Vlan" || values.VLAN === "yes") return false;
-		return values.DEVICE === name || values.HWADDR?.toLowerCase() === mac;
+		return (
+			values.DEVICE === name ||
+			values.HWADDR?.toLowerCase() === mac ||
+			setsDevice(file.content, name)
+		);
 	});
+}
+
+// In a file with more than plain lines the shell may come to `DEVICE=eth1` anywhere: `export DEVICE=eth1;`.
+function setsDevice(content: string, name: string): boolean {
+	const setting = new RegExp(
+		`(?:^|[^\\w#])DEVICE=["']?${name.replace(/[^\w]/g, "\\$&")}(?![\\w.:-])`,
+	);
+	return content
+		.split("\n")
+		.some((line) => !/^\s*#/.test(line) && setting.test(line));
 }
 
 /** Why a NIC with such files is held, and what to do about it. */
@@ -24,7 +39,7 @@ export function heldAdvice(
 	name: string,
 	files: { path: string; content: string }[],
 ): string {
-	const names = files.map((file) => file.path.split("/").at(-1)).join(", ");
+	const names = listed(files.map((file) => file.path.split("/").at(-1) ?? ""));
 	const steals = files.some((file) => {
 		const values = parseIfcfg(file.content);
 		return values.GATEWAY !== undefined && values.DEFROUTE !== "no";

@@ -1,5 +1,6 @@
 import { exists, listDirectory, readFile, readValue } from "../files.js";
 import type { HostFacts } from "../model.js";
+import { printable } from "../quote.js";
 import type { FileSystem } from "../system.js";
 
 /** What decides about the backend, from /etc, /run and /proc, without starting a process. */
@@ -34,7 +35,7 @@ export function parseOsRelease(text: string): Record<string, string> {
 	const values: Record<string, string> = {};
 	for (const line of text.split("\n")) {
 		const match = /^([A-Z_]+)=(["']?)(.*)\2$/.exec(line.trim());
-		if (match?.[1]) values[match[1]] = match[3] ?? "";
+		if (match?.[1]) values[match[1]] = printable(match[3] ?? "").slice(0, 100);
 	}
 	return values;
 }
@@ -59,7 +60,7 @@ function findTkeCni(fs: FileSystem): string | undefined {
 		try {
 			const text =
 				readFile(fs, `${directory}/${name}`, 64 * 1024)?.content ?? "";
-			const match = /"type"\s*:\s*"(tke-[\w-]+)"/.exec(text);
+			const match = /"type"\s*:\s*"(tke-[\w-]{1,60})"/.exec(text);
 			if (match) return match[1];
 		} catch {
 			// A file that cannot be read names no plugin.

@@ -1,5 +1,5 @@
 import { AgentError } from "../errors.js";
-import { listDirectory, readValue } from "../files.js";
+import { listDirectory, readFile, readValue } from "../files.js";
 import type { KernelState } from "../model.js";
 import { paths } from "../paths.js";
 import { linkSysctls, sysctlKey } from "../sysctl-keys.js";
@@ -77,8 +77,17 @@ export function tableNames(fs: FileSystem): Record<string, number> {
 	];
 	return Object.assign(
 		{},
-		...files.map((file) => parseTableNames(readValue(fs, file) ?? "")),
+		...files.map((file) => parseTableNames(readText(fs, file))),
 	);
+}
+
+// What cannot be read names no table.
+function readText(fs: FileSystem, path: string): string {
+	try {
+		return readFile(fs, path, 64 * 1024)?.content ?? "";
+	} catch {
+		return "";
+	}
 }
 
 async function read(system: System, argv: string[]): Promise<string> {

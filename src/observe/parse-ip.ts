@@ -64,9 +64,9 @@ export function parseRules(
 		const words = readWords(match[2] ?? "").filter(
 			({ text, isValue }) => isValue || !text.startsWith("["),
 		);
-		const from = valueOf(words, "from") ?? "all";
-		const to = valueOf(words, "to");
-		const lookup = valueOf(words, "lookup");
+		const from = valueAfter(words, "from") ?? "all";
+		const to = valueAfter(words, "to");
+		const lookup = valueAfter(words, "lookup");
 		rules.push({
 			priority,
 			from: hostCidr(from),
@@ -131,10 +131,10 @@ export function parseRoutes(
 			devs: words.flatMap(({ text, isValue }, at) =>
 				isValue && words[at - 1]?.text === "dev" ? [text] : [],
 			),
-			via: valueOf(words, "via"),
-			metric: Number(valueOf(words, "metric") ?? 0),
-			proto: valueOf(words, "proto"),
-			src: valueOf(words, "src"),
+			via: valueAfter(words, "via"),
+			metric: Number(valueAfter(words, "metric") ?? 0),
+			proto: valueAfter(words, "proto"),
+			src: valueAfter(words, "src"),
 			words: [
 				...(type === "unicast" ? [] : [type]),
 				dst,
@@ -148,7 +148,7 @@ export function parseRoutes(
 
 /** The link that `ip -o -4 route get` says the kernel would use; undefined when it has no route. */
 export function parseRouteGet(text: string): string | undefined {
-	return valueOf(readWords(text.split("\n")[0] ?? ""), "dev");
+	return valueAfter(readWords(text.split("\n")[0] ?? ""), "dev");
 }
 
 /** Name to number from the text of an rt_tables file; lines it cannot read are passed over. */
@@ -209,7 +209,7 @@ function keyIn(words: Word[], key: string): number {
 	return words.findIndex(({ text, isValue }) => !isValue && text === key);
 }
 
-function valueOf(words: Word[], key: string): string | undefined {
+function valueAfter(words: Word[], key: string): string | undefined {
 	const at = keyIn(words, key);
 	return at < 0 ? undefined : words[at + 1]?.text;
 }

@@ -19,3 +19,13 @@ export function batchLine(step: BatchStep): string {
 			return `route ${step.op} ${step.words.join(" ")}`;
 	}
 }
+
+// What `ip -batch` would not take as it stands: # begins a comment, \ joins lines, quotes and blanks divide words.
+const plainWord = /^[A-Za-z0-9_.:,+@%/=~-]+$/;
+
+/** A word of the step that may not stand in a batch; undefined for a step that can be done. */
+export function unfitWord(step: BatchStep): string | undefined {
+	const words = step.kind === "link" ? [] : step.words;
+	const all = step.link === undefined ? words : [...words, step.link];
+	return all.find((word) => !plainWord.test(word));
+}
