@@ -16,7 +16,7 @@ const maxLoopText = 1024 * 1024;
 const opening = /^#(?:each|if|unless|with)\s+(\S+)$/;
 const closing = /^\/(?:each|if|unless|with)$/;
 const elseTag = /^(?:else|\^|else\s+if\s+(\S+))$/;
-const path = /^(?:(?:\.\.\/)*|@root\.)([A-Za-z]+(?:\.[A-Za-z0-9]+)*)$/;
+const path = /^(?:(?:\.\.\/)*|@root\.)([A-Za-z]+(?:\.[A-Za-z]+)*)$/;
 const special = /^(?:\.|\.\.|@index|@first|@last|@key)$/;
 
 /** The first thing in a template that is not understood, as `line N: what`; undefined where all is. */
@@ -89,11 +89,7 @@ function isField(text: string, fields: readonly string[]): boolean {
 	const parts = path.exec(text)?.[1]?.split(".");
 	return (
 		parts?.every(
-			(part) =>
-				fields.includes(part) ||
-				part === "this" ||
-				part === "length" ||
-				/^[0-9]{1,4}$/.test(part),
+			(part) => fields.includes(part) || part === "this" || part === "length",
 		) ?? false
 	);
 }
@@ -118,7 +114,10 @@ export function createEngine(): Engine {
 			list: unknown,
 			options: Handlebars.HelperOptions,
 		): string {
-			if (!Array.isArray(list)) throw new Error("each: expected a list");
+			const { loc } = options as { loc?: { start: { line: number } } };
+			const fail = (what: string) =>
+				new Error(`${loc ? `line ${loc.start.line}: ` : ""}{{#each}} ${what}`);
+			if (!Array.isArray(list)) throw fail("takes a list");
 			if (list.length === 0) return options.inverse(this);
 			const data = handlebars.createFrame(options.data);
 			let text = "";
@@ -133,11 +132,11 @@ export function createEngine(): Engine {
 				});
 				turns += 1;
 				if (turns > maxIterations)
-					throw new Error(`its loops take more than ${maxIterations} turns`);
+					throw fail(`makes the loops take more than ${maxIterations} turns`);
 				const more = options.fn(item, { data });
 				size += more.length;
 				if (size > maxLoopText)
-					throw new Error(`its loops render more than ${maxLoopText} bytes`);
+					throw fail(`makes the loops render more than ${maxLoopText} bytes`);
 				text += more;
 			}
 			return text;
