@@ -121,6 +121,223 @@ describe("the config file", () => {
 		expect(errorOf(() => read(levels.join("\n"))).kind).toBe("usage");
 	});
 
+	test.each([
+		[
+			"a second document",
+			"restart: auto\n---\nrestart: none\n",
+			/line 2: a second document begins/,
+		],
+		[
+			"a tag",
+			"restart: !!js/function 'x'\n",
+			/line 1: the tag .*js\/function" is not understood/,
+		],
+		[
+			"a tag that yaml knows",
+			"exclude: !!set {names}\n",
+			/line 1: the tag .*set" is not/,
+		],
+		[
+			"a binary value",
+			"# why\nbackend: !!binary aGk=\n",
+			/line 2: the tag .*binary" is not/,
+		],
+		[
+			"a tag of its own",
+			"restart: !mine auto\n",
+			/line 1: the tag "!mine" is not/,
+		],
+		["a merge key", "exclude: &a {names: []}\n<<: *a\n", /<<: unknown key/],
+		[
+			"a key of every object",
+			"__proto__: {restart: none}\n",
+			/line 1: "__proto__" is an unknown key/,
+		],
+		[
+			"another",
+			"restart: auto\nconstructor: 1\n",
+			/line 2: "constructor" is an unknown key/,
+		],
+		[
+			"one further in",
+			"exclude: {toString: [a]}\n",
+			/line 1: "toString" is an unknown key/,
+		],
+		[
+			"one for a NIC",
+			"interfaces:\n  constructor: {addresses: [10.0.0.5/24], gateway: 10.0.0.1}\n",
+			/line 2: "constructor" is/,
+		],
+		["a list for a key", "? [a]\n: 1\n", /line 1: a key is no plain text/],
+		["a mapping for a key", "{{a: b}: c}\n", /line 1: a key is no plain text/],
+		["no key", "? \n: 1\n", /a key is no plain text/],
+		[
+			"an alias to itself",
+			"exclude: &a {names: *a}\n",
+			/exclude\.names: expected a list/,
+		],
+		[
+			"a list around itself",
+			"exclude: {names: &a [*a]}\n",
+			/exclude\.names\.0: expected text/,
+		],
+		[
+			"an alias to nothing",
+			`restart: *${"x".repeat(60_000)}\n`,
+			/Unresolved alias/,
+		],
+		["a list of nothing", "[]\n", /expected keys and values/],
+		[
+			"a list for exclusions",
+			"exclude: []\n",
+			/exclude: expected names, macs or drivers/,
+		],
+		[
+			"a list for NICs",
+			"interfaces: []\n",
+			/interfaces: expected NIC names or MAC/,
+		],
+		[
+			"NICs without names",
+			"interfaces: [{addresses: [10.0.0.5/24], gateway: 10.0.0.1}]\n",
+			/interfaces: expected/,
+		],
+		[
+			"a list for a NIC",
+			"interfaces: {eth1: [10.0.0.5/24]}\n",
+			/interfaces\.eth1: expected addresses and gateway/,
+		],
+		[
+			"a NIC named all",
+			"interfaces: {all: {addresses: [10.0.0.5/24], gateway: 10.0.0.1}}\n",
+			/expected a NIC name or a MAC/,
+		],
+		[
+			"an alias interface",
+			"interfaces: {'eth1:1': {addresses: [10.0.0.5/24], gateway: 10.0.0.1}}\n",
+			/expected a NIC name or a MAC/,
+		],
+		[
+			"a number for text",
+			"interfaces: {eth1: {addresses: [10], gateway: 10.0.0.1}}\n",
+			/interfaces\.eth1\.addresses\.0: expected text/,
+		],
+		[
+			"UTF-16",
+			Buffer.from("\ufeffrestart: auto\n", "utf16le"),
+			/expected UTF-8/,
+		],
+		[
+			"UTF-16 without a mark",
+			Buffer.from("restart: auto\n", "utf16le"),
+			/expected UTF-8/,
+		],
+		["latin1", Buffer.from("# caf\u00e9\n", "latin1"), /expected UTF-8/],
+		["a NUL", "restart: auto\n# \0\n", /expected UTF-8/],
+		["an escape sequence", "restart: '\u001b[31m'\n", /expected UTF-8/],
+		["a C1 control character", "restart: '\u009b31m'\n", /expected UTF-8/],
+		[
+			"a key that turns the line round",
+			"'\u202ea': 1\n",
+			/config\.yaml: \?a: unknown key/,
+		],
+	] as [string, string | Buffer, RegExp][])(
+		"%s is refused in one line",
+		(_, text, message) => {
+			const error = errorOf(() => read(text));
+			expect(error.kind).toBe("usage");
+			expect(error.message).toMatch(message);
+			expect(error.message).toMatch(/^[^\p{Cc}\p{Cf}]{1,400}$/u);
+			expect(error.message.startsWith(path)).toBe(true);
+		},
+	);
+
+	test("a byte order mark, an anchor and an alias are YAML too", () => {
+		expect(read("\ufeffrestart: none\n")).toEqual({ restart: "none" });
+		expect(
+			read("exclude: {names: &n ['wg*'], drivers: *n}\n").exclude,
+		).toMatchObject({ names: ["wg*"], drivers: ["wg*"] });
+	});
+
+	test.each([
+		["brackets", "[".repeat(65_000)],
+		["brackets that close", "[".repeat(32_000) + "]".repeat(32_000)],
+		["braces", "{a: ".repeat(16_000)],
+		["lists in lists", "- ".repeat(32_000)],
+		["keys in keys", "? ".repeat(32_000)],
+		[
+			"ever deeper keys",
+			Array.from({ length: 350 }, (_, at) => `${" ".repeat(at)}a:`).join("\n"),
+		],
+		[
+			"ten thousand keys",
+			Array.from({ length: 10_000 }, (_, at) => `k${at}:`).join("\n"),
+		],
+		[
+			"anchors",
+			`a: [${Array.from({ length: 5000 }, (_, at) => `&a${at} x`).join(",")}]`,
+		],
+		["anchors on anchors", "&a ".repeat(20_000)],
+		["aliases", `a: &a x\nb: [${Array(13_000).fill("*a").join(",")}]`],
+		["documents", "---\n".repeat(16_000)],
+		["directives", "%a\n".repeat(20_000)],
+		["commas", `[${",".repeat(65_000)}]`],
+		["spaces", `a: |\n${" ".repeat(65_000)}x`],
+		["tabs", `${"\t".repeat(65_000)}a`],
+		["colons", ":".repeat(65_000)],
+		["backslashes", `"${"\\".repeat(65_000)}`],
+	])("64 KiB of %s end in a line, in good time", (_, text) => {
+		const start = Date.now();
+		const error = errorOf(() => read(text));
+		expect(error.kind).toBe("usage");
+		expect(error.message).toMatch(/^[^\p{Cc}]{1,400}$/u);
+		// Generous: it only has to catch what would never end.
+		expect(Date.now() - start).toBeLessThan(5000);
+	});
+
+	test("keys that are no plain text cause no warning of the runtime", async () => {
+		const said: Error[] = [];
+		const listen = (warning: Error) => said.push(warning);
+		process.on("warning", listen);
+		errorOf(() => read("{[a]: 1}\n"));
+		errorOf(() => read("? {a: b}\n: c\n"));
+		await new Promise((resolve) => setImmediate(resolve));
+		process.off("warning", listen);
+		expect(said).toEqual([]);
+	});
+
+	test.each([
+		[
+			"a directory",
+			(volume: Volume) => volume.mkdirSync(path, { recursive: true }),
+			/is not a regular file|EISDIR/,
+		],
+		[
+			"a link that leads in a circle",
+			(volume: Volume) => volume.symlinkSync(path, path),
+			/in a circle/,
+		],
+		[
+			"a link to nothing",
+			(volume: Volume) => volume.symlinkSync("/none", path),
+			/symbolic link to nothing/,
+		],
+	])(
+		"%s in its place is refused, even where it may be missing",
+		(_, place, message) => {
+			const volume = new Volume();
+			volume.mkdirSync("/etc/eni-configure", { recursive: true });
+			place(volume);
+			const fs = volume as unknown as FileSystem;
+			for (const isRequired of [true, false]) {
+				const error = errorOf(() => readConfig(fs, path, isRequired));
+				expect(error.kind).toBe("usage");
+				expect(error.message).toMatch(message);
+				expect(error.message.startsWith(path)).toBe(true);
+			}
+		},
+	);
+
 	test("larger than 64 KiB is refused without reading on", () => {
 		expect(() => read(`# ${"x".repeat(70_000)}\n`)).toThrow(
 			/larger than the 65536 bytes/,
