@@ -63,7 +63,7 @@ async function run(
 	options: RunOptions = {},
 ): Promise<RunResult> {
 	const [file = "", ...args] = argv;
-	const timeoutMs = options.timeoutMs ?? 30_000;
+	const { timeoutMs = 30_000 } = options;
 	// Not buffered by execa: it would wait for the end of the pipes, and ifup leaves a child
 	// behind (the late ARP update) that holds them open.
 	const child = execa(file, args, {

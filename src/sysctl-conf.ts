@@ -13,6 +13,9 @@ const fileCreated = " (file created)";
 const newlineAdded = " (newline added)";
 const disabled = "# disabled by eni-configure: ";
 
+/** What a later run, or a roll back, would still read of it. */
+export const maxSysctlConf = 1024 * 1024;
+
 // Of a block whose end line somebody deleted only lines that are surely ours count: what follows is the user's.
 const ownLine = `net\\.ipv4\\.conf\\.[\\w-]+\\.(?:${linkSysctls.join("|")}) = \\d+\\n`;
 const whole = `(?:(?:net\\.ipv4\\.conf\\.|#(?! eni-configure)).*\\n)*${escapeRegExp(end)}(?:\\n|$)`;

@@ -1,11 +1,14 @@
+import { cpus, totalmem } from "node:os";
 import { detectBackend } from "../backends/detect.js";
 import { primaryReason } from "../desire/candidate.js";
 import { ownFiles } from "../desire/managed.js";
 import { desire } from "../desire.js";
+import { listDirectory, readFile } from "../files.js";
 import { ipOf } from "../ipv4.js";
 import type { Link, Observed } from "../model.js";
+import { observeFacts } from "../observe/facts.js";
 import { observe } from "../observe/observe.js";
-import type { System } from "../system.js";
+import type { FileSystem, System } from "../system.js";
 import type { Options } from "./options.js";
 
 interface NicStatus {
@@ -27,7 +30,7 @@ export async function status(
 ): Promise<number> {
 	const [observed, machine] = await Promise.all([
 		observe(system, options.request, options.settings, true),
-		describeMachine(),
+		describeMachine(system.fs),
 	]);
 	const nics = describeNics(observed, options);
 	const backend = detectBackend(observed.facts, options.settings.backend);
@@ -120,11 +123,18 @@ function isLeftAlone(
 	);
 }
 
-async function describeMachine(): Promise<{
-	os: string;
-	cores: number;
-	memoryGiB: number;
-}> {
+async function describeMachine(
+	fs: FileSystem,
+): Promise<{ os: string; cores: number; memoryGiB: number }> {
+	// systeminformation reads these, and would wait for ever for a FIFO among them.
+	for (const directory of ["/etc", "/usr/lib"])
+		for (const name of listDirectory(fs, directory))
+			if (name.endsWith("-release") && !isReadable(fs, `${directory}/${name}`))
+				return {
+					os: observeFacts(fs).osName,
+					cores: cpus().length,
+					memoryGiB: inGiB(totalmem()),
+				};
 	// From lib/: the package's index loads, and later spawns, far more than three facts need.
 	const [{ osInfo }, { cpu }, { mem }] = await Promise.all([
 		import("systeminformation/lib/osinfo"),
@@ -135,6 +145,19 @@ async function describeMachine(): Promise<{
 	return {
 		os: `${os.distro} ${os.release}`,
 		cores: processor.cores,
-		memoryGiB: Math.round((memory.total / 2 ** 30) * 10) / 10,
+		memoryGiB: inGiB(memory.total),
 	};
+}
+
+function isReadable(fs: FileSystem, path: string): boolean {
+	try {
+		readFile(fs, path);
+		return true;
+	} catch {
+		return false;
+	}
+}
+
+function inGiB(bytes: number): number {
+	return Math.round((bytes / 2 ** 30) * 10) / 10;
 }

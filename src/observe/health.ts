@@ -5,6 +5,9 @@ import { paths } from "../paths.js";
 import type { System } from "../system.js";
 import { isResolved, parseRouteGet } from "./parse-ip.js";
 
+// A line has 80 bytes; a node of many containers has tens of thousands of neighbours.
+const arpLimit = 16 * 1024 * 1024;
+
 /** Looks at the primary: its addresses, the link its gateway resolves to, the gateway's neighbour entry. */
 export async function observeHealth(
 	system: System,
@@ -73,7 +76,7 @@ export async function resolvesNeighbour(
 		}
 		if (
 			isResolved(
-				readFile(system.fs, paths.arp)?.content ?? "",
+				readFile(system.fs, paths.arp, arpLimit)?.content ?? "",
 				hop.to,
 				hop.link,
 			)

@@ -77,17 +77,9 @@ export function tableNames(fs: FileSystem): Record<string, number> {
 	];
 	return Object.assign(
 		{},
-		...files.map((file) => parseTableNames(readText(fs, file))),
+		// One that is a FIFO is refused here: `ip` itself would wait for it for ever.
+		...files.map((file) => parseTableNames(readFile(fs, file)?.content ?? "")),
 	);
-}
-
-// What cannot be read names no table.
-function readText(fs: FileSystem, path: string): string {
-	try {
-		return readFile(fs, path, 64 * 1024)?.content ?? "";
-	} catch {
-		return "";
-	}
 }
 
 async function read(system: System, argv: string[]): Promise<string> {

@@ -7,33 +7,41 @@ import type { FileSystem } from "../system.js";
 
 // What CentOS 7's own discovery passes over, see initscripts' network-functions.
 const ignored = /(~|\.bak|\.old|\.orig|\.rpmnew|\.rpmorig|\.rpmsave)$/;
-const limit = 64 * 1024;
+const limitOfOne = 64 * 1024;
 // Some 13 000 files of the usual size; every one of them is kept for the run.
 const limitOfAll = 4 * 1024 * 1024;
 
 /** Every ifcfg-, route- and rule- file that network-scripts would read. */
 export function observeLinkFiles(fs: FileSystem): ObservedFile[] {
+	const names = listDirectory(fs, paths.networkScripts).filter(
+		(name) => /^(ifcfg|route|rule)-/.test(name) && !ignored.test(name),
+	);
+	// What is named after a link comes first, so that no heap of other files keeps it unread.
+	const links = listDirectory(fs, paths.sysClassNet);
+	const isOfLink = (name: string) =>
+		links.includes(name.slice(name.indexOf("-") + 1));
 	let size = 0;
-	return listDirectory(fs, paths.networkScripts)
-		.filter((name) => /^(ifcfg|route|rule)-/.test(name) && !ignored.test(name))
-		.flatMap((name) => {
-			const path = `${paths.networkScripts}/${name}`;
-			if (size > limitOfAll)
-				return [
-					unread(path, `was not read: there are more than ${limitOfAll} bytes`),
-				];
-			const found = isSymbolicLink(fs, path)
-				? observeSymbolicLink(fs, path)
-				: observeFile(fs, path);
-			size += found[0]?.content.length ?? 0;
-			return found;
-		});
+	return [
+		...names.filter(isOfLink),
+		...names.filter((name) => !isOfLink(name)),
+	].flatMap((name) => {
+		const path = `${paths.networkScripts}/${name}`;
+		if (size > limitOfAll)
+			return [
+				unread(path, `was not read: there are more than ${limitOfAll} bytes`),
+			];
+		const found = isSymbolicLink(fs, path)
+			? observeSymbolicLink(fs, path)
+			: observeFile(fs, path, limitOfOne);
+		size += found[0]?.content.length ?? 0;
+		return found;
+	});
 }
 
 // What it leads to may claim a NIC, but it is not ours, whatever stands there: a write would not end up there.
 function observeSymbolicLink(fs: FileSystem, path: string): ObservedFile[] {
 	const obstacle = "is a symbolic link: expected a regular file or none";
-	const [target] = observeFile(fs, path);
+	const [target] = observeFile(fs, path, limitOfOne);
 	return target === undefined ||
 		target.obstacle !== undefined ||
 		isOurs(target.content)
@@ -55,7 +63,11 @@ function unread(path: string, why: string): ObservedFile {
 }
 
 /** The file at path as a list of one, or none; one that cannot be read is there, but without content. */
-export function observeFile(fs: FileSystem, path: string): ObservedFile[] {
+export function observeFile(
+	fs: FileSystem,
+	path: string,
+	limit?: number,
+): ObservedFile[] {
 	try {
 		const file = readFile(fs, path, limit);
 		return file ? [{ path, ...file }] : [];
@@ -74,5 +86,5 @@ export function observeLaterSysctlFiles(fs: FileSystem): ObservedFile[] {
 	if (!names.includes("99-sysctl.conf")) return [];
 	return names
 		.filter((name) => name.endsWith(".conf") && name > "99-sysctl.conf")
-		.flatMap((name) => observeFile(fs, `${directory}/${name}`));
+		.flatMap((name) => observeFile(fs, `${directory}/${name}`, limitOfOne));
 }

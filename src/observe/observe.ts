@@ -12,6 +12,7 @@ import type {
 } from "../model.js";
 import { paths } from "../paths.js";
 import { readState } from "../state.js";
+import { maxSysctlConf } from "../sysctl-conf.js";
 import type { System } from "../system.js";
 import { observeFacts } from "./facts.js";
 import { observeKernel, tableNames } from "./kernel.js";
@@ -47,7 +48,7 @@ export async function observe(
 					publicIps: false,
 				})
 			: undefined);
-	const sysctlConf = readFile(fs, paths.sysctlConf);
+	const sysctlConf = readFile(fs, paths.sysctlConf, maxSysctlConf);
 	const named = Object.entries(tableNames(fs)).filter(
 		([name, number]) => builtinTables[name] !== number && number !== 0,
 	);

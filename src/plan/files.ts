@@ -1,6 +1,7 @@
 import type { Backend } from "../backends/backend.js";
 import { foreignFiles } from "../desire/foreign-files.js";
 import { linkFilePaths, ownFiles } from "../desire/managed.js";
+import { AgentError } from "../errors.js";
 import { mark } from "../marker.js";
 import type {
 	Desired,
@@ -12,7 +13,7 @@ import type {
 } from "../model.js";
 import { paths } from "../paths.js";
 import type { Renderer } from "../render.js";
-import { editSysctlConf } from "../sysctl-conf.js";
+import { editSysctlConf, maxSysctlConf } from "../sysctl-conf.js";
 import { sysctlSettings } from "./sysctls.js";
 
 /** The files of a spec that are not as they should be; --force replaces the user's and keeps a copy. */
@@ -169,6 +170,11 @@ export function sysctlConfSteps(
 		settings.length > 0 ? renderer.sysctl(settings) : "",
 	);
 	if (content === before?.content) return [];
+	if (content !== undefined && content.length > maxSysctlConf)
+		throw new AgentError(
+			"refused",
+			`${paths.sysctlConf} would become larger than ${maxSysctlConf} bytes with our lines: shorten it`,
+		);
 	const state = before && {
 		content: before.content,
 		mode: before.mode,
