@@ -118,6 +118,38 @@ describe("NICs with odd names", () => {
 			expect(await sandbox.exists("/run/x")).toBe(false);
 		}));
 
+	it("whose rule a restart lost: said, never half of it in a batch, and the other rules come back", () =>
+		inSandbox({ enis: [otherSubnet] }, async (sandbox) => {
+			const told = await shell(
+				sandbox,
+				`ip link add name '#x' type veth peer name odd && ip link set dev '#x' up
+				ip rule add iif '#x' lookup main priority 700
+				ip rule add to 10.99.0.0/16 lookup main priority 701
+				type -P systemctl; echo "$PATH"`,
+			);
+			const [real, path] = told.trim().split("\n");
+			await sandbox.write(
+				"/run/wrap/systemctl",
+				`#!/bin/bash
+				[[ $1 != restart ]] || { ip rule del priority 700; ip rule del priority 701; }
+				exec ${real} "$@"\n`,
+				0o755,
+			);
+			const report = await run(sandbox, ["eth1", "--restart", "service"], 6, {
+				PATH: `/run/wrap:${path}`,
+			});
+			const wants = report.findings.map(({ want, got }) => `${want}: ${got}`);
+			expect(wants).toContain(
+				'ip rule add from all iif #x lookup main priority 700: not run: "#x" is no word for `ip -batch`',
+			);
+			const rules = (await sandbox.ip("rule")).match(/^\d+/gm);
+			expect(rules).toEqual(["0", "701", "32766", "32767"]);
+			expect(await sandbox.ip("route", "show", "default")).toContain(
+				"dev eth0",
+			);
+			await expectReachable(sandbox, ["10.0.1.10"]);
+		}));
+
 	it("given on the command line are refused in one line, whatever they hold", () =>
 		inSandbox({ enis: [otherSubnet] }, async (sandbox) => {
 			await plugOddNics(sandbox);
