@@ -7,7 +7,7 @@ import {
 	visit,
 } from "yaml";
 import { isNicName } from "./desire/candidate.js";
-import { AgentError, messageOf } from "./errors.js";
+import { AgentError, isAgentError, messageOf } from "./errors.js";
 import { readUserFile } from "./files.js";
 import type { StaticSource } from "./model.js";
 import { isMac } from "./observe/parse-metadata.js";
@@ -172,7 +172,7 @@ function parseYaml(path: string, source: string): unknown {
 		if (odd) throw fail(odd.what, odd.at);
 		return document.toJS({ maxAliasCount: maxAliases });
 	} catch (error) {
-		if (error instanceof AgentError) throw error;
+		if (isAgentError(error)) throw error;
 		throw fail(
 			error instanceof RangeError
 				? explanations.RESOURCE_EXHAUSTION
