@@ -3,6 +3,7 @@ import {
 	commitJournal,
 	dropJournal,
 	readUndo,
+	restoreUndo,
 	writeJournal,
 } from "./apply/journal.js";
 import { acquireLock } from "./apply/lock.js";
@@ -31,12 +32,14 @@ import { paths } from "./paths.js";
 import { labelSteps } from "./plan/labels.js";
 import { touchableKernel } from "./plan/revert.js";
 import type { Report } from "./report.js";
+import { nothingToUndo, reportOf } from "./rollback-report.js";
 import { isNetworkBusy } from "./service.js";
 import {
 	emptyState,
 	parseState,
 	readRecord,
 	readState,
+	restoreRecord,
 	writeState,
 } from "./state.js";
 import type { System } from "./system.js";
@@ -134,7 +137,7 @@ async function undoChange(
 	const result =
 		problem === undefined
 			? reportOf(last, "applied", exitCodes.converged)
-			: await giveUp(system, journal, lock, problem);
+			: await giveUp(system, journal, last, lock, problem);
 	if (problem === undefined) dropLater(system, last);
 	const done = backwards.done.filter(({ step }) => step.kind !== "run");
 	const rollbackMs = Math.round((system.clock.nowMs() - start) * 10) / 10;
@@ -213,11 +216,21 @@ function withBefore(system: System, steps: Step[]): Step[] {
 async function giveUp(
 	system: System,
 	journal: Journal,
+	last: Journal,
 	lock: number,
 	problem: string,
 ): Promise<Report> {
 	const isClean = await rollBack(system, journal, lock);
-	if (isClean) dropJournal(system, journal);
+	try {
+		if (isClean) {
+			restoreRecord(system, journal.record);
+			dropJournal(system, journal);
+			restoreUndo(system, last);
+		}
+	} catch (error) {
+		// The journal that stays has the next start put the record back.
+		system.log("error", `roll back: ${messageOf(error)}`);
+	}
 	return isClean
 		? {
 				...reportOf(journal, "rolled-back", exitCodes.rolledBack),
@@ -254,56 +267,4 @@ function stateAfter(now: State, last: Journal): State {
 	}
 	const { sysctls, rpFilter } = earlier;
 	return { ...now, interfaces, sysctls, rpFilter };
-}
-
-function nothingToUndo(last: Journal | undefined): Report {
-	const text = last
-		? "nothing to roll back: the last change was a roll back"
-		: "nothing to roll back: no change of the agent's is on record";
-	return {
-		...reportOf(undefined, "unchanged", exitCodes.converged),
-		notes: [{ link: undefined, text }],
-	};
-}
-
-function reportOf(
-	last: Journal | undefined,
-	outcome: Report["outcome"],
-	exitCode: number,
-): Report {
-	const parsed = parseState(last?.record?.content ?? "");
-	const earlier = typeof parsed === "string" ? emptyState() : parsed;
-	const macOf = (name: string) =>
-		[...(last?.interfaces ?? []), ...(last?.gone ?? [])].find(
-			(one) => one.name === name,
-		)?.mac;
-	return {
-		outcome,
-		exitCode,
-		recovered: false,
-		interfaces: (last?.links ?? []).map((name) => {
-			const mac = macOf(name);
-			const managed = mac ? earlier.interfaces[mac]?.managed : undefined;
-			return {
-				name,
-				mac,
-				primary: false,
-				addresses: managed?.addresses ?? [],
-				gateway: managed?.gateway,
-				table: managed?.table,
-				outcome,
-				source: undefined,
-				reason:
-					outcome === "applied"
-						? `the last \`${last?.command}\` is undone; \`eni-configure ${name}\` configures it again`
-						: "the last change still holds",
-				exitCode,
-			};
-		}),
-		steps: [],
-		findings: [],
-		notes: [],
-		timings: {},
-		error: undefined,
-	};
 }

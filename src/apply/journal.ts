@@ -191,6 +191,13 @@ export function commitJournal(fs: FileSystem): void {
 	moveFile(fs, paths.journal, paths.undo);
 }
 
+/** Puts the record of the last committed change back, where a commit that failed has taken its place. */
+export function restoreUndo(system: System, last: Journal): void {
+	if (readUndo(system)?.id === last.id) return;
+	const content = encode(last);
+	writeAtomically(system.fs, paths.undo, { content, mode: 0o600 });
+}
+
 /** The run is undone: nothing of it remains to be recovered, or to be undone again. */
 export function dropJournal(system: System, { id }: Journal): void {
 	// A power cut in the middle of the commit leaves both names: neither holds any more.

@@ -5,7 +5,7 @@ import {
 	sweepKills,
 	sweepKillsInRecovery,
 } from "./crash";
-import { scenarios } from "./crash-scenarios";
+import { scenarios } from "./scenarios";
 
 const tally = createTally();
 afterAll(() => console.log(`kills tried: ${tally.points()}`));

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { createTally, stepKinds, sweepPowerCuts } from "./crash";
-import { scenarios } from "./crash-scenarios";
+import { scenarios } from "./scenarios";
 
 const tally = createTally();
 afterAll(() => console.log(`power cuts tried: ${tally.points()}`));
