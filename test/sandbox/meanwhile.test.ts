@@ -55,6 +55,18 @@ describe("what somebody does during a run is not undone", () => {
 			expect(await s.read(sysctlConf)).toContain("kernel.pid_max = 65535");
 		}));
 
+	it("a record that can no longer be written: the NICs that were fine are rolled back, too, and it says why", () =>
+		inSandbox({ enis: [otherSubnet, eth2] }, async (s) => {
+			const before = await s.snapshot();
+			const place = "/var/lib/eni-configure/.eni-configure-state.json";
+			const env = await wrap(s, "ifup", `mkdir -p ${place}`);
+			const report = await run(s, ["eth1", "eth2"], 3, env);
+			expect(report.error).toContain("state.json");
+			expect(await s.snapshot()).toBe(before);
+			await shell(s, `rmdir ${place}`);
+			expect((await run(s, ["eth1", "eth2"])).outcome).toBe("applied");
+		}));
+
 	it("a line added to sysctl.conf before a roll back: it stays, our lines go", () =>
 		inSandbox({ enis: [otherSubnet] }, async (s) => {
 			const before = await s.read(sysctlConf);

@@ -302,18 +302,6 @@ describe("nothing is forgotten", () => {
 			expect(await s.read(`${scripts}/ifcfg-eth4`)).toBe(hand);
 		}));
 
-	it("a record that cannot be written rolls back the NICs that were fine, too, and says why", () =>
-		inSandbox({ enis: [otherSubnet, eth2] }, async (s) => {
-			await shell(
-				s,
-				"mkdir -p /var/lib/eni-configure/.eni-configure-state.json",
-			);
-			const before = await s.snapshot();
-			const report = await run(s, ["eth1", "eth2"], 3);
-			expect(report.error).toContain("state.json");
-			expect(await s.snapshot()).toBe(before);
-		}));
-
 	it("--prune --restart none leaves the kernel to the next run, which takes the address away", () =>
 		inSandbox({ enis: [otherSubnet] }, async (s) => {
 			await run(s, ["eth1"]);
