@@ -63,7 +63,8 @@ async function run(
 	options: RunOptions = {},
 ): Promise<RunResult> {
 	const [file = "", ...args] = argv;
-	const { timeoutMs = 30_000 } = options;
+	// Whole milliseconds: Node refuses to start a child with any other limit.
+	const timeoutMs = Math.ceil(options.timeoutMs ?? 30_000);
 	// Not buffered by execa: it would wait for the end of the pipes, and ifup leaves a child
 	// behind (the late ARP update) that holds them open.
 	const child = execa(file, args, {
@@ -72,7 +73,7 @@ async function run(
 			PATH: `${process.env.PATH ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`,
 			...(options.inherit === undefined || options.inherit.length === 0
 				? {}
-				: { [limitVariable]: String(Math.ceil(nowMs() + timeoutMs)) }),
+				: { [limitVariable]: String(Math.ceil(nowMs()) + timeoutMs) }),
 		},
 		stdio: [
 			options.input === undefined ? "ignore" : "pipe",

@@ -7,6 +7,8 @@ import { openStateDirectory } from "./state-directory.js";
 // How often a waiter looks whether a child of somebody's outlived its time, and how much it gets on top.
 const orphanCheckMs = 5000;
 const graceMs = 5000;
+// How long a waiter may take to notice a signal.
+const signalCheckMs = 1000;
 
 export interface Lock {
 	fd: number;
@@ -42,19 +44,23 @@ export async function acquireLock(
 		system.log("info", `waiting for ${holder}, which holds ${paths.lock}`);
 		const seconds = Math.max(timeoutMs, 0) / 1000;
 		const deadline = clock.nowMs() + timeoutMs;
+		let checkedMs = clock.nowMs();
 		for (;;) {
 			const leftMs = deadline - clock.nowMs();
-			if (leftMs <= 0 || system.stopSignal()) break;
-			const sliceMs = Math.min(leftMs, orphanCheckMs);
-			if (
-				await flock(
-					system,
-					fd,
-					["-w", String(Math.ceil(sliceMs) / 1000)],
-					sliceMs + 5000,
-				)
-			)
-				return { fd, release };
+			const signal = system.stopSignal();
+			if (signal !== undefined) {
+				throw new AgentError(
+					"locked",
+					`${signal}: interrupted while waiting for ${holder}, which holds ${paths.lock}`,
+				);
+			}
+			if (leftMs <= 0) break;
+			const sliceMs = Math.min(leftMs, signalCheckMs);
+			const wait = ["-w", String(Math.ceil(sliceMs) / 1000)];
+			if (await flock(system, fd, wait, sliceMs + 5000)) return { fd, release };
+			const isLast = deadline <= clock.nowMs();
+			if (clock.nowMs() - checkedMs < orphanCheckMs && !isLast) continue;
+			checkedMs = clock.nowMs();
 			endOverdue(system);
 			holder = describeHolder(system);
 		}
@@ -83,8 +89,9 @@ async function flock(
 			"refused",
 			"`flock` was not found: install util-linux",
 		);
-	if (result.exitCode === 0 || result.exitCode === 1)
-		return result.exitCode === 0;
+	if (result.exitCode === 0) return true;
+	// 1: somebody else has it. 124, 128: ended before it had it, by its time or by Ctrl-C, which the terminal sends to all.
+	if ([1, 124, 128].includes(result.exitCode)) return false;
 	throw new AgentError("internal", `flock failed: ${result.stderr.trim()}`);
 }
 
@@ -118,11 +125,18 @@ interface Holder {
 	command: string;
 	/** The kernel says that this descriptor has the lock; CentOS 7's does not say. */
 	isLocking: boolean;
+	/** A command of an agent's, which has the lock from it. */
+	isChild: boolean;
 }
 
 function describeHolder({ fs }: System): string {
 	const all = holders(fs);
-	const holder = all.find(({ isLocking }) => isLocking) ?? all[0];
+	const locking = all.filter(({ isLocking }) => isLocking);
+	const [holder] = [
+		...locking.filter(({ isChild }) => !isChild),
+		...locking,
+		...all,
+	];
 	return holder
 		? `process ${holder.pid} (${holder.command})`
 		: "another process";
@@ -152,7 +166,14 @@ function holders(fs: FileSystem): Holder[] {
 			const isLocking = open.some((fd) =>
 				/^lock:.*FLOCK/m.test(readValue(fs, `/proc/${pid}/fdinfo/${fd}`) ?? ""),
 			);
-			return [{ pid: Number(pid), command: command || "unknown", isLocking }];
+			return [
+				{
+					pid: Number(pid),
+					command: command || "unknown",
+					isLocking,
+					isChild: !Number.isNaN(limitOf(fs, Number(pid))),
+				},
+			];
 		});
 }
 

@@ -47,6 +47,8 @@ export interface Guest {
 		args: readonly string[],
 		options?: AgentOptions,
 	): ExecaChildProcess;
+	/** Starts a command as the guest's root and returns the child. Ended by close(). */
+	spawn(argv: readonly string[], options?: RunOptions): ExecaChildProcess;
 	/**
 	 * Runs a command in the guest as uid 65534 without capabilities. In an ordinary user's sandbox,
 	 * which has one uid only, root's files are still that user's own.
@@ -148,6 +150,7 @@ export function openGuest({ guest: where, enter }: Namespaces): Guest {
 	return {
 		guest,
 		agent,
+		spawn: (argv, options) => start(argv, { timeoutMs: 0, ...options }),
 		spawnAgent: (args, options = {}) =>
 			start(agentWords(args, options), { timeoutMs: 0, ...options }),
 		asNobody: (argv, options) => guest([...nobody, ...argv], options),

@@ -194,7 +194,7 @@ async function run(
 	sandbox: Sandbox,
 	args: string[],
 	exitCode: number,
-): Promise<(AgentReport & { recovered: boolean }) | string> {
+): Promise<AgentReport | string> {
 	const result = await sandbox.agent([...args, "--json"]);
 	if (result.exitCode === exitCode) return result.json();
 	return `\`${args.join(" ")}\` ends with exit ${result.exitCode}: ${result.stderr}`;

@@ -13,6 +13,7 @@ export interface AgentReport {
 	command: string;
 	outcome: string;
 	exitCode: number;
+	recovered: boolean;
 	interfaces: {
 		name: string;
 		outcome: string;
