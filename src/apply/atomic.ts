@@ -157,14 +157,20 @@ const explanations: Record<string, string> = {
 	EACCES: "permission denied",
 	EPERM: "operation not permitted",
 	ENOENT: "its directory does not exist",
+	EISDIR: "a directory is in the way: move it away",
 };
+
+/** Why a file operation failed, in words where there are some. */
+export function explain(error: unknown): string {
+	const code = errorCode(error) ?? "unknown error";
+	return explanations[code] ?? code;
+}
 
 function asAgentError(error: unknown, path: string, what: string): AgentError {
 	if (isAgentError(error)) return error;
-	const code = errorCode(error) ?? "unknown error";
 	return new AgentError(
 		"internal",
-		`${path} cannot be ${what}: ${explanations[code] ?? code}`,
+		`${path} cannot be ${what}: ${explain(error)}`,
 		error,
 	);
 }

@@ -1,7 +1,8 @@
 import { AgentError } from "../errors.js";
-import { errorCode, listDirectory, readFile, readValue } from "../files.js";
+import { listDirectory, readFile, readValue } from "../files.js";
 import { paths } from "../paths.js";
 import { type FileSystem, limitVariable, type System } from "../system.js";
+import { explain } from "./atomic.js";
 import { openStateDirectory } from "./state-directory.js";
 
 // How often a waiter looks whether a child of somebody's outlived its time, and how much it gets on top.
@@ -33,7 +34,7 @@ export async function acquireLock(
 	} catch (error) {
 		throw new AgentError(
 			"internal",
-			`the lock ${paths.lock} cannot be opened: ${errorCode(error)}`,
+			`the lock ${paths.lock} cannot be opened: ${explain(error)}`,
 			error,
 		);
 	}
@@ -150,9 +151,9 @@ function holders(fs: FileSystem): Holder[] {
 		.flatMap((pid): Holder[] => {
 			const open = listDirectory(fs, `/proc/${pid}/fd`).filter((fd) => {
 				try {
-					return (
-						String(fs.readlinkSync(`/proc/${pid}/fd/${fd}`)) === paths.lock
-					);
+					const path = `/proc/${pid}/fd/${fd}`;
+					const isNamed = String(fs.readlinkSync(path)) === paths.lock;
+					return isNamed && isSameFile(fs, path);
 				} catch {
 					return false;
 				}
@@ -175,6 +176,18 @@ function holders(fs: FileSystem): Holder[] {
 				},
 			];
 		});
+}
+
+// A container's lock has the same name: only who has this very file open is in the way.
+function isSameFile(fs: FileSystem, path: string): boolean {
+	// O_NONBLOCK, as for anything that is not known to be a regular file.
+	const fd = fs.openSync(path, 0o4000);
+	try {
+		const [one, other] = [fs.fstatSync(fd), fs.lstatSync(paths.lock)];
+		return one.ino === other?.ino && one.dev === other?.dev;
+	} finally {
+		fs.closeSync(fd);
+	}
 }
 
 function selfPid(fs: FileSystem): string {

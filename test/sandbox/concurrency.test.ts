@@ -200,6 +200,25 @@ describe("who waits for the lock", () => {
 			expect(await Promise.all(outcomes)).toEqual(["applied", "unchanged"]);
 		}));
 
+	it("is not taken for somebody with a lock of the same name in a container, and does not take them for it", () =>
+		inSandbox({ enis: [otherSubnet] }, async (s) =>
+			inSandbox({}, async (container) => {
+				await run(container, ["remove", "eth9"], 2);
+				// Started first, so that it comes first in the list of processes; its time is up.
+				const env = { ENI_CONFIGURE_CHILD_LIMIT_MS: "1000" };
+				const other = container.spawn(["flock", lock, "sleep", "12"], { env });
+				await until(() => isLocked(container));
+				await run(s, ["eth1"]);
+				const stranger = s.spawn(["flock", lock, "sleep", "8"]);
+				await until(() => isLocked(s));
+				const result = await s.agent(["eth1", "--lock-timeout", "6"]);
+				expect(result.exitCode, result.stderr).toBe(7);
+				expect(result.stderr).toContain(`process ${stranger.pid} (flock`);
+				expect(result.stderr).not.toContain(`process ${other.pid} `);
+				expect(await isAlive(other.pid)).toBe(true);
+			}),
+		));
+
 	it("gets it at once when its holder is killed and has no command running", () =>
 		inSandbox({ enis: [otherSubnet] }, async (s) => {
 			await s.metadata.hang();
