@@ -37,14 +37,16 @@ export interface Committed {
 	isKernelDone: boolean;
 }
 
-/** The record after a run that was rolled back as a whole: what it wanted is not tried again at once. */
+/** The record after a run that was rolled back as a whole: what it had begun is not tried again at once. */
 export function stateAfterFailure(
 	observed: Observed,
 	desired: Desired,
+	begun: string[],
 	nowMs: number,
 ): State {
 	const { state } = observed;
-	const failed = desired.interfaces.map((spec) => {
+	const tried = desired.interfaces.filter(({ name }) => begun.includes(name));
+	const failed = tried.map((spec) => {
 		const old = state.interfaces[spec.mac];
 		const backOff = nextBackOff(spec, old, observed.bootId, nowMs);
 		return [spec.mac, { ...(old ?? { name: spec.name }), backOff }];

@@ -274,6 +274,10 @@ async function main(words: string[]): Promise<number> {
 	return exitCode;
 }
 
+// Nobody may be left to read it (`| head`, a terminal that is gone): no reason to end a run half-way.
+for (const stream of [process.stdout, process.stderr])
+	stream.on("error", () => {});
+
 main(process.argv.slice(2)).then(
 	(exitCode) => {
 		process.exitCode = exitCode;

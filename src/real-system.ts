@@ -27,6 +27,8 @@ export function realSystem(
 ): System {
 	const stop = new AbortController();
 	let stopSignal: string | undefined;
+	// A session that goes away (a network that changes does that) ends no run half-way: it goes on to its end.
+	if (holdSignals) process.on("SIGHUP", () => {});
 	for (const name of holdSignals ? (["SIGINT", "SIGTERM"] as const) : []) {
 		process.on(name, () => {
 			if (stopSignal === undefined)
@@ -106,6 +108,14 @@ async function run(
 			stderr: `${file} did not end within ${timeoutMs} ms`,
 		};
 	}
+	// Half of an answer would be taken for all of it.
+	if (stdout.isCut() || stderr.isCut()) {
+		return {
+			exitCode: 125,
+			stdout: "",
+			stderr: `${file} printed more than ${maxOutputBytes} bytes`,
+		};
+	}
 	return {
 		exitCode,
 		stdout: out,
@@ -128,6 +138,7 @@ function kill(pid: number): void {
 
 function collect(stream: NodeJS.ReadableStream | null): {
 	text: () => Promise<string>;
+	isCut: () => boolean;
 } {
 	const chunks: Buffer[] = [];
 	let size = 0;
@@ -141,6 +152,7 @@ function collect(stream: NodeJS.ReadableStream | null): {
 		stream.once("error", () => resolve());
 	});
 	return {
+		isCut: () => size > maxOutputBytes,
 		// The process has ended; a pipe that is still open belongs to somebody it left behind.
 		text: async () => {
 			let timer: NodeJS.Timeout | undefined;

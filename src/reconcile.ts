@@ -114,8 +114,11 @@ async function carryOut(
 				isClean && rolledBack.includes(name);
 			const committed: Committed = {
 				kept: desired.interfaces.filter((spec) => !isBack(spec)),
-				failed: desired.interfaces.filter(({ name }) =>
-					rolledBack.includes(name),
+				// One that had nothing to change is not to blame for what the others had.
+				failed: desired.interfaces.filter(
+					({ name }) =>
+						rolledBack.includes(name) &&
+						plan.steps.some(({ link }) => link === name),
 				),
 				gone: desired.gone.filter(({ name }) => !rolledBack.includes(name)),
 				backups: execution.backups,
@@ -124,8 +127,8 @@ async function carryOut(
 			};
 			return nextState(observed, desired, request, settings, committed);
 		},
-		stateAfterFailure: () =>
-			stateAfterFailure(observed, desired, system.clock.nowMs()),
+		stateAfterFailure: (begun) =>
+			stateAfterFailure(observed, desired, begun, system.clock.nowMs()),
 	};
 	if (!isAbout || plan.steps.length === 0) {
 		writeState(system, commit.stateAfter([], true));

@@ -14,6 +14,16 @@ export function nothingToUndo(last: Journal | undefined): Report {
 	};
 }
 
+/** The report of a `rollback` that found an interrupted run, and undid that. */
+export function recoveredInstead(): Report {
+	const text =
+		"the interrupted run is undone; `eni-configure rollback` again undoes the change before it";
+	return {
+		...reportOf(undefined, "applied", exitCodes.converged),
+		notes: [{ link: undefined, text }],
+	};
+}
+
 /** The report of a `rollback`: each NIC with what holds for it where the change was undone. */
 export function reportOf(
 	last: Journal | undefined,

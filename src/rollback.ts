@@ -2,28 +2,36 @@ import { execute } from "./apply/execute.js";
 import {
 	commitJournal,
 	dropJournal,
+	keepJournal,
 	readUndo,
 	restoreUndo,
 	writeJournal,
 } from "./apply/journal.js";
 import { acquireLock } from "./apply/lock.js";
-import { guardDefaultRoute, recover, stepsAfterBoot } from "./apply/recover.js";
+import {
+	activationsAfterBoot,
+	guardDefaultRoute,
+	recover,
+	stepsAfterBoot,
+} from "./apply/recover.js";
 import {
 	backwardsOf,
 	changedByOthers,
 	dropCopies,
+	fileStepsBack,
 	isBack,
 	kernelStepsBack,
 	mend,
 	rollBack,
-	stepsBack,
+	sysctlStepsBack,
 	type Undo,
 } from "./apply/roll-back.js";
 import { defaultRoutes } from "./desire/candidate.js";
-import { managedOf } from "./desire/managed.js";
+import { managedOf, parseIfcfg } from "./desire/managed.js";
 import { AgentError, exitCodes, isAgentError, messageOf } from "./errors.js";
 import { readBootId, readValue } from "./files.js";
-import type { Journal, KernelState, State, Step } from "./model.js";
+import { isOurs } from "./marker.js";
+import type { Journal, KernelState, State, Step, WriteStep } from "./model.js";
 import { hasSelinux, observeFacts } from "./observe/facts.js";
 import { observeHealth } from "./observe/health.js";
 import { observeKernel, sysctlPath } from "./observe/kernel.js";
@@ -32,7 +40,11 @@ import { paths } from "./paths.js";
 import { labelSteps } from "./plan/labels.js";
 import { touchableKernel } from "./plan/revert.js";
 import type { Report } from "./report.js";
-import { nothingToUndo, reportOf } from "./rollback-report.js";
+import {
+	nothingToUndo,
+	recoveredInstead,
+	reportOf,
+} from "./rollback-report.js";
 import { isNetworkBusy } from "./service.js";
 import {
 	emptyState,
@@ -62,12 +74,14 @@ export async function rollBackLast(
 	let recovered = false;
 	try {
 		recovered = await recover(system, lock.fd, lockTimeoutMs);
+		// Who asked for it meant the run that had just been interrupted, and that is undone by now.
+		if (recovered) return { ...recoveredInstead(), recovered };
 		const last = readUndo(system);
 		const report =
 			last === undefined || last.command === "rollback"
 				? nothingToUndo(last)
 				: await undoChange(system, last, lock.fd);
-		return { ...report, recovered };
+		return report;
 	} catch (error) {
 		if (isAgentError(error)) error.recovered = recovered;
 		throw error;
@@ -105,16 +119,20 @@ async function undoChange(
 		writeJournal(fs, journal);
 		await execute(more, backwards);
 	};
+	const isSameBoot = last.bootId === readBootId(system.fs);
 	const left = async () =>
-		last.bootId === readBootId(system.fs)
+		isSameBoot
 			? kernelStepsBack(undo, await observeKernel(system))
 			: stepsAfterBoot(system, last);
 	let problem: string | undefined;
 	try {
-		const files = withBefore(system, stepsBack(system, undo));
+		const files = withBefore(system, fileStepsBack(system, undo));
 		await journaled([...files, ...labelSteps(hasSelinux(fs), files)]);
 		await journaled(await left());
-		const isDone = (await mend(backwards, left)) && isBack(system, undo);
+		const isMended = await mend(backwards, left);
+		if (!isSameBoot) await journaled(await activationsAfterBoot(system, last));
+		await journaled(withBefore(system, sysctlStepsBack(system, undo)));
+		const isDone = isMended && isBack(system, undo);
 		const after = await observeHealth(
 			system,
 			await observeKernel(system),
@@ -160,12 +178,30 @@ async function guard(
 		);
 	}
 	guardDefaultRoute(last, kernel);
+	const lost = fileStepsBack(system, undo).find(
+		(step) =>
+			step.kind === "write" && isOurs(step.content) && !hasLink(step, kernel),
+	);
+	if (lost) {
+		throw new AgentError(
+			"refused",
+			`${lost.link}: its NIC is gone: files for it would make the network service fail at the next boot; bind it again first`,
+		);
+	}
 	if (await isNetworkBusy(system, { facts: observeFacts(system.fs) })) {
 		throw new AgentError(
 			"refused",
 			"the network service is starting or stopping: try again when it has",
 		);
 	}
+}
+
+// Of the three files for a NIC the ifcfg alone says which one it is.
+function hasLink({ content, link }: WriteStep, { links }: KernelState) {
+	const mac = parseIfcfg(content).HWADDR?.toLowerCase();
+	return links.some(
+		(one) => one.name === link && (mac === undefined || one.mac === mac),
+	);
 }
 
 // The roll back as it is to be undone itself, should it be interrupted.
@@ -194,7 +230,7 @@ function journalOf(
 		gone,
 		recorded,
 		record: readRecord(system),
-		copies: {},
+		copies: last.copies,
 	};
 }
 
@@ -220,6 +256,7 @@ async function giveUp(
 	lock: number,
 	problem: string,
 ): Promise<Report> {
+	keepJournal(system, journal);
 	const isClean = await rollBack(system, journal, lock);
 	try {
 		if (isClean) {

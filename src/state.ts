@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { removeFile, writeAtomically } from "./apply/atomic.js";
 import { setAside } from "./apply/state-directory.js";
 import { isNicName } from "./desire/candidate.js";
-import { messageOf } from "./errors.js";
+import { AgentError, messageOf } from "./errors.js";
 import { readFile } from "./files.js";
 import { isIpv4, parseCidr } from "./ipv4.js";
 import type { FileState, State } from "./model.js";
@@ -16,7 +16,7 @@ const limit = 4 * 1024 * 1024;
 // What stands in the record ends up in file names, files and commands: it is checked like any other input.
 
 /** One word of a command: nothing in it that separates words or lines. */
-export const word = v.pipe(v.string(), v.regex(/^[^\s\p{Cc}]{1,256}$/u));
+export const word = v.pipe(v.string(), v.regex(/^[^ \p{Cc}]{1,256}$/u));
 export const words = v.array(word);
 /** A file name without a path. */
 export const fileName = v.pipe(
@@ -181,6 +181,13 @@ export function serializeState(state: State): string {
 /** Writes state.json when it differs from what is there. */
 export function writeState({ fs }: System, state: State): boolean {
 	const content = serializeState(state);
+	// One that could not be read again would be worse than the old one.
+	if (content.length > limit || typeof parseState(content) === "string") {
+		throw new AgentError(
+			"internal",
+			`${paths.state} cannot be written: the record is ${content.length > limit ? `larger than ${limit} bytes` : `not valid (${parseState(content)})`}`,
+		);
+	}
 	if (readFile(fs, paths.state, limit)?.content === content) return false;
 	writeAtomically(fs, paths.state, { content, mode: 0o644 });
 	return true;

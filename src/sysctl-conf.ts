@@ -97,12 +97,12 @@ export function editSysctlConf(
 
 /**
  * A text that somebody saved while we were at work, with our block as it stood in an earlier one:
- * their lines stay, ours are what they were.
+ * their lines stay, ours are what they were. Undefined where there was no file, and none of their lines.
  */
 export function withBlockOf(
 	content: string,
 	earlier: string | undefined,
-): string {
+): string | undefined {
 	const lines = (blockOf(earlier ?? "") ?? "").split("\n").slice(1);
 	const last = lines.indexOf(end);
 	const own = last < 0 ? lines : lines.slice(0, last);
@@ -112,7 +112,7 @@ export function withBlockOf(
 		return setting ? [{ link, leaf, value: setting.value }] : [];
 	});
 	const rendered = own.map((line) => `${line}\n`).join("");
-	return editSysctlConf(content, settings, rendered) ?? "";
+	return editSysctlConf(content, settings, rendered);
 }
 
 /** Lines that come after our block, or in files read later, and set one of our keys otherwise. */

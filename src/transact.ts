@@ -2,13 +2,13 @@ import { execute } from "./apply/execute.js";
 import {
 	commitJournal,
 	dropJournal,
-	hasJournal,
+	keepJournal,
 	writeJournal,
 } from "./apply/journal.js";
 import { rollBack } from "./apply/roll-back.js";
 import { AgentError, isAgentError, messageOf } from "./errors.js";
 import { exists } from "./files.js";
-import type { Finding, State, Step } from "./model.js";
+import type { Finding, Journal, State, Step } from "./model.js";
 import { observeHealth } from "./observe/health.js";
 import { observeKernel } from "./observe/kernel.js";
 import { paths } from "./paths.js";
@@ -33,8 +33,8 @@ const healthProbeMs = 1000;
 export interface Commit {
 	/** The record after a run; what could not be taken back is still ours, for a later run to mend or remove. */
 	stateAfter(rolledBack: string[], isClean: boolean): State;
-	/** The record after a run that was rolled back as a whole. */
-	stateAfterFailure(): State;
+	/** The record after a run that was rolled back as a whole; `begun` names the links it had got to. */
+	stateAfterFailure(begun: string[]): State;
 }
 
 /**
@@ -78,9 +78,9 @@ export async function transact(
 			error: undefined,
 		};
 	} catch (error) {
+		keepJournal(system, run.journal);
 		const isClean = await undo(run, "all");
 		if (isClean) recordFailure(run, commit, error);
-		else keepJournal(run);
 		time("rollback");
 		return {
 			rolledBack: linksOf(run),
@@ -103,12 +103,21 @@ async function undo(run: Run, links: string[] | "all"): Promise<boolean> {
 	const { system, journal, execution } = run;
 	// What was not begun needs no undoing; the journal cannot know where that was.
 	const steps = execution.done.map(({ step }) => step);
+	const shared = links === "all" ? [] : sysctlConfFor(run, links);
 	const isClean = await rollBack(
 		system,
 		{ ...journal, steps, scope: links },
 		execution.lock,
-		links === "all" ? [] : sysctlConfFor(run, links),
+		shared,
 	);
+	// What /etc/sysctl.conf holds by now is what a later roll back will find.
+	const [file] = shared;
+	if (file?.kind === "write") {
+		const { path, content } = file;
+		journal.steps = journal.steps.map((step) =>
+			step.kind === "write" && step.path === path ? { ...step, content } : step,
+		);
+	}
 	const { backups } = execution;
 	execution.backups = backups.filter(({ copy }) =>
 		exists(system.fs, `${paths.backups}/${copy}`),
@@ -133,12 +142,30 @@ function record(
 	}
 	writeState(system, commit.stateAfter(names, isClean));
 	if (!isClean) return;
-	if (failed === "all") dropJournal(system, journal);
-	else commitJournal(system.fs);
+	if (failed === "all") {
+		dropJournal(system, journal);
+		return;
+	}
+	if (failed.length > 0) writeJournal(system.fs, without(journal, failed));
+	commitJournal(system.fs);
+}
+
+// What was rolled back is no part of the change that holds.
+function without(journal: Journal, failed: string[]): Journal {
+	const isKept = ({ name }: { name: string }) => !failed.includes(name);
+	return {
+		...journal,
+		links: journal.links.filter((name) => !failed.includes(name)),
+		interfaces: journal.interfaces.filter(isKept),
+		gone: journal.gone.filter(isKept),
+		steps: journal.steps.filter(
+			({ link }) => link === undefined || !failed.includes(link),
+		),
+	};
 }
 
 function recordFailure(
-	{ system, journal }: Run,
+	{ system, journal, execution }: Run,
 	commit: Commit,
 	error: unknown,
 ): void {
@@ -146,7 +173,8 @@ function recordFailure(
 	const isSpecs = !isAgentError(error) || error.kind === "internal";
 	let isRecorded = false;
 	try {
-		if (isSpecs) writeState(system, commit.stateAfterFailure());
+		const begun = execution.done.flatMap(({ step }) => step.link ?? []);
+		if (isSpecs) writeState(system, commit.stateAfterFailure(begun));
 		else restoreRecord(system, journal.record);
 		isRecorded = true;
 	} catch (problem) {
@@ -156,17 +184,7 @@ function recordFailure(
 		// A record that says otherwise is put back by the next start, so that has to find the journal.
 		isRecorded ||= readRecord(system)?.content === journal.record?.content;
 		if (isRecorded) dropJournal(system, journal);
-		else keepJournal({ system, journal });
-	} catch (problem) {
-		system.log("error", `roll back: ${messageOf(problem)}`);
-	}
-}
-
-// A commit that failed on its last step has moved it away already.
-function keepJournal({ system, journal }: Pick<Run, "system" | "journal">) {
-	try {
-		if (!hasJournal(system.fs) && journal.steps.length > 0)
-			writeJournal(system.fs, journal);
+		else keepJournal(system, journal);
 	} catch (problem) {
 		system.log("error", `roll back: ${messageOf(problem)}`);
 	}

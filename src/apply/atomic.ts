@@ -93,10 +93,12 @@ export function ensureDirectory(
 
 /** Removes temporary files that an interrupted run left in a directory; only with the lock held. */
 export function sweepTemporaries(fs: FileSystem, directory: string): void {
-	const left = listDirectory(fs, directory).filter((name) =>
-		name.startsWith(temporaryPrefix),
-	);
-	for (const name of left) removeFile(fs, `${directory}/${name}`);
+	const left = listDirectory(fs, directory)
+		.filter((name) => name.startsWith(temporaryPrefix))
+		.map((name) => `${directory}/${name}`)
+		// A directory of that name is none of ours, and in nobody's way but a write's, which will say so.
+		.filter((path) => !fs.lstatSync(path)?.isDirectory());
+	for (const path of left) removeFile(fs, path);
 }
 
 /** Refuses a plan that would write where no regular file can be, before its first step. */

@@ -192,7 +192,7 @@ export function chooseCopies(
 	return copies;
 }
 
-/** Sets a sysctl of the running kernel and reads it back. */
+/** Sets a sysctl of the running kernel; whether it holds is verify's to see. */
 async function writeSysctl(
 	system: System,
 	key: string,

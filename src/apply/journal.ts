@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { AgentError, messageOf } from "../errors.js";
-import { errorCode, exists, readFile } from "../files.js";
+import { exists, readFile } from "../files.js";
 import type { Journal } from "../model.js";
 import { paths } from "../paths.js";
 import {
@@ -159,6 +159,8 @@ export function writeJournal(fs: FileSystem, journal: Journal): void {
 	const content = encode(journal);
 	// One that could not be read again would be worse than none.
 	try {
+		if (content.length > limit)
+			throw new Error(`it takes more than ${limit} bytes`);
 		decode(content);
 	} catch (error) {
 		throw new AgentError(
@@ -185,6 +187,16 @@ export function hasJournal(fs: FileSystem): boolean {
 	return exists(fs, paths.journal);
 }
 
+/** Makes sure that the journal is there: a commit that failed on its last step has moved it away. */
+export function keepJournal(system: System, journal: Journal): void {
+	try {
+		if (!hasJournal(system.fs) && journal.steps.length > 0)
+			writeJournal(system.fs, journal);
+	} catch (error) {
+		system.log("error", `roll back: ${messageOf(error)}`);
+	}
+}
+
 /** The run holds: its journal becomes the record by which `rollback` undoes it. */
 export function commitJournal(fs: FileSystem): void {
 	ensureDirectory(fs, paths.undoDirectory, 0o700);
@@ -207,13 +219,13 @@ export function dropJournal(system: System, { id }: Journal): void {
 
 function read(system: System, path: string): Journal | undefined {
 	const { fs } = system;
+	// One that cannot be read now (an error of the disk, too many open files) is no less true for that.
+	const file = readFile(fs, path, limit);
+	if (!file) return undefined;
 	let problem: string;
 	try {
-		const file = readFile(fs, path, limit);
-		if (!file) return undefined;
 		return decode(file.content);
 	} catch (error) {
-		if (errorCode(error) !== undefined) throw error;
 		problem = messageOf(error).slice(0, 100);
 	}
 	const aside = setAside(fs, path);

@@ -2,7 +2,7 @@ import { initscripts } from "../backends/initscripts.js";
 import { defaultRoutes } from "../desire/candidate.js";
 import { managedBy } from "../desire/managed.js";
 import { AgentError } from "../errors.js";
-import { readBootId } from "../files.js";
+import { listDirectory, readBootId } from "../files.js";
 import type { Journal, KernelState, Step } from "../model.js";
 import { observeFacts } from "../observe/facts.js";
 import { observeKernel } from "../observe/kernel.js";
@@ -19,13 +19,15 @@ import {
 import type { System } from "../system.js";
 import { sweepTemporaries } from "./atomic.js";
 import { execute } from "./execute.js";
-import { dropJournal, readJournal } from "./journal.js";
+import { dropJournal, readJournal, readUndo } from "./journal.js";
 import {
 	backwardsOf,
+	dropCopies,
 	isBack,
 	mend,
 	rollBack,
 	rollBackFiles,
+	rollBackSysctls,
 } from "./roll-back.js";
 
 const busyPollMs = 250;
@@ -53,10 +55,13 @@ export async function recover(
 		sweepTemporaries(fs, directory);
 	setAsideDamagedState(system);
 	const journal = readJournal(system);
-	if (!journal) return false;
+	if (!journal) {
+		dropLeftCopies(system);
+		return false;
+	}
 	await waitForNetwork(system, waitMs);
-	guardDefaultRoute(journal, await observeKernel(system));
 	const isSameBoot = journal.bootId === readBootId(fs);
+	if (isSameBoot) guardDefaultRoute(journal, await observeKernel(system));
 	const what = `\`eni-configure ${journal.command}\` of ${journal.links.join(", ")}`;
 	const isClean = isSameBoot
 		? await rollBack(system, { ...journal, isLater: true }, lock)
@@ -80,20 +85,24 @@ export async function recover(
  * Refuses to undo what would cut the machine off: a NIC of the run carries the machine's default
  * route now and did not before. Our files never take it (DEFROUTE=no), so somebody moved it.
  */
-export function guardDefaultRoute(
-	{ links, before, command }: Journal,
-	now: KernelState,
-): void {
-	const carries = ({ routes }: KernelState, name: string) =>
-		defaultRoutes(routes).some(({ devs }) => devs.includes(name));
-	const carrier = links.find(
-		(name) => carries(now, name) && !carries(before, name),
-	);
+export function guardDefaultRoute(journal: Journal, now: KernelState): void {
+	const carrier = defaultCarrier(journal, now);
 	if (carrier === undefined) return;
+	const { command } = journal;
 	throw new AgentError(
 		"refused",
 		`${carrier} carries the machine's default route by now: undoing the ${command} of it would cut the machine off; give the route back first`,
 	);
+}
+
+/** The NIC of a run that carries the machine's default route now and did not before; mostly none. */
+function defaultCarrier(
+	{ links, before }: Journal,
+	now: KernelState,
+): string | undefined {
+	const carries = ({ routes }: KernelState, name: string) =>
+		defaultRoutes(routes).some(({ devs }) => devs.includes(name));
+	return links.find((name) => carries(now, name) && !carries(before, name));
 }
 
 /** The kernel steps that undoing a run of an earlier boot still takes, once its files are back. */
@@ -104,7 +113,8 @@ export async function stepsAfterBoot(
 	const record = parseState(journal.record?.content ?? "");
 	const state = typeof record === "string" ? emptyState() : record;
 	const recorded = managedBy(observeLinkFiles(system.fs), state);
-	return afterBootSteps(journal, recorded, await observeKernel(system));
+	const now = await observeKernel(system);
+	return afterBootSteps(journal, recorded, now, defaultCarrier(journal, now));
 }
 
 async function recoverAfterBoot(
@@ -116,11 +126,35 @@ async function recoverAfterBoot(
 	const undo = { ...journal, isLater: true };
 	await rollBackFiles(undo, backwards);
 	const isInLine = await mend(backwards, () => stepsAfterBoot(system, journal));
-	await execute(
-		userActivations(journal, await observeKernel(system), initscripts),
-		backwards,
-	);
+	await execute(await activationsAfterBoot(system, journal), backwards);
+	await rollBackSysctls(undo, backwards);
 	return isInLine && isBack(system, undo);
+}
+
+/** Commands that bring up the user's own files that are back, as the boot would have. */
+export async function activationsAfterBoot(
+	system: System,
+	journal: Journal,
+): Promise<Step[]> {
+	const { activations, left } = userActivations(
+		journal,
+		await observeKernel(system),
+		initscripts,
+	);
+	for (const name of left) {
+		system.log(
+			"warning",
+			`ifcfg-${name} is yours again, and is not brought up by itself, for it may take the default route or ask for a lease: \`ifup ${name}\` when it suits`,
+		);
+	}
+	return activations;
+}
+
+// A roll back that was killed at its very end left the copies of what it had put back.
+function dropLeftCopies(system: System): void {
+	if (listDirectory(system.fs, paths.backups).length === 0) return;
+	const last = readUndo(system);
+	if (last?.command === "rollback") dropCopies(system, last);
 }
 
 // The network service brings links up and down: what it does at the same time would be undone by half.

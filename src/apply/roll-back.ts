@@ -48,7 +48,9 @@ export async function rollBack(
 	try {
 		await execute(shared, backwards);
 		const left = async () => kernelStepsBack(undo, await observeKernel(system));
-		return (await mend(backwards, left)) && isBack(system, undo);
+		const isMended = await mend(backwards, left);
+		await rollBackSysctls(undo, backwards);
+		return isMended && isBack(system, undo);
 	} catch (error) {
 		system.log("error", `roll back: ${messageOf(error)}`);
 		return false;
@@ -63,7 +65,7 @@ export function backwardsOf(
 	return { system, lock, force: true, done: [], backups: [], copies: {} };
 }
 
-/** The files, sysctls and copies of a run back to what they were, one by one: one that cannot be put back keeps no other from it. */
+/** The files and copies of a run back to what they were, one by one: one that cannot be put back keeps no other from it. */
 export async function rollBackFiles(
 	undo: Undo,
 	backwards: Execution,
@@ -77,7 +79,7 @@ export async function rollBackFiles(
 		}
 	};
 	const done: Step[] = [];
-	for (const step of stepsBack(system, undo)) {
+	for (const step of fileStepsBack(system, undo)) {
 		await attempt(() => execute([step], backwards));
 		done.push(step);
 	}
@@ -87,11 +89,32 @@ export async function rollBackFiles(
 	await attempt(() => dropCopies(system, undo));
 }
 
-/** The file and sysctl steps that a roll back still has to do; what somebody else has saved meanwhile is theirs. */
-export function stepsBack(system: System, undo: Undo): Step[] {
-	const scope = { links: undo.scope, touched: touchedBy(undo.steps) };
-	return revertSteps(undo.steps, scope).flatMap((step): Step[] => {
-		if (isInPlace(system, step) || isMoved(system, undo, step)) return [];
+/**
+ * The sysctls of a run back to what they were, after the addresses: without promote_secondaries the
+ * kernel would drop somebody else's secondaries together with our address.
+ */
+export async function rollBackSysctls(
+	undo: Undo,
+	backwards: Execution,
+): Promise<void> {
+	await execute(sysctlStepsBack(backwards.system, undo), backwards);
+}
+
+/** The sysctl steps that a roll back still has to do. */
+export function sysctlStepsBack(system: System, undo: Undo): Step[] {
+	return inverse(undo).filter(
+		(step) => step.kind === "sysctl" && !isMoved(system, undo, step),
+	);
+}
+
+function inverse({ scope, steps }: Undo): Step[] {
+	return revertSteps(steps, { links: scope, touched: touchedBy(steps) });
+}
+
+/** The file steps that a roll back still has to do; what somebody else has saved meanwhile is theirs. */
+export function fileStepsBack(system: System, undo: Undo): Step[] {
+	return inverse(undo).flatMap((step): Step[] => {
+		if (step.kind === "sysctl" || isInPlace(system, step)) return [];
 		const saved = savedByOthers(system, undo, step);
 		if (saved === undefined) return [step];
 		if (saved.path === paths.sysctlConf) return [withoutOurs(undo, saved)];
@@ -198,11 +221,17 @@ function withoutOurs(
 	{ steps }: Undo,
 	{ path, content, mode, uid, gid }: ObservedFile,
 ): Step {
+	const text = withBlockOf(content, fileStep(steps, path)?.before?.content);
+	const link = undefined;
+	if (text === undefined) {
+		const before = { content, mode, uid, gid };
+		return { kind: "remove", link, path, before, keepCopy: false };
+	}
 	return {
 		kind: "write",
-		link: undefined,
+		link,
 		path,
-		content: withBlockOf(content, fileStep(steps, path)?.before?.content),
+		content: text,
 		mode,
 		owner: { uid, gid },
 		before: undefined,

@@ -1,4 +1,4 @@
-import { worstExitCode } from "../errors.js";
+import { isAgentError, worstExitCode } from "../errors.js";
 import type { Request } from "../model.js";
 import type { Prepared } from "../prepared.js";
 import { reconcile } from "../reconcile.js";
@@ -46,10 +46,15 @@ export async function configure(
 			.map(({ name }) => name);
 		const rest = withoutLinks(request, rolledBack);
 		if (rest === undefined) break;
-		report = joined(
-			report,
-			await reconcile(system, rest, settings, lockTimeoutMs),
-		);
+		try {
+			report = joined(
+				report,
+				await reconcile(system, rest, settings, lockTimeoutMs),
+			);
+		} catch (error) {
+			if (isAgentError(error)) error.recovered ||= report.recovered;
+			throw error;
+		}
 	}
 	await printReport(command, report, report.prepared, system, options, write);
 	return report.exitCode;
@@ -102,6 +107,7 @@ function joined<R extends Report>(first: R, second: R): R {
 	const interfaces = [...done, ...skipped.filter(({ name }) => name !== "-")];
 	return {
 		...second,
+		recovered: first.recovered || second.recovered,
 		interfaces,
 		outcome: worstOutcome([
 			...interfaces.map(({ outcome }) => outcome),

@@ -14,16 +14,20 @@ import { kernelDifference } from "./kernel-difference.js";
 
 /**
  * After a boot the kernel holds what the interrupted run's files made of it. These steps, once the
- * files are back, lead to what the files and the record say: `recorded` is what they imply now.
+ * files are back, lead to what the files and the record say: `recorded` is what they imply now. A NIC
+ * that the boot has given the machine's default route (`carrier`) is left as it is.
  */
 export function afterBootSteps(
 	journal: Journal,
 	recorded: Managed[],
 	now: KernelState,
+	carrier: string | undefined,
 ): Step[] {
 	const { links, scope, interfaces, gone, recorded: earlier, before } = journal;
 	const isConcerned = ({ name }: { name: string }) =>
-		links.includes(name) && (scope === "all" || scope.includes(name));
+		name !== carrier &&
+		links.includes(name) &&
+		(scope === "all" || scope.includes(name));
 	const standing = recorded.filter(
 		(managed) =>
 			isConcerned(managed) &&
@@ -113,24 +117,28 @@ function zeroconfSteps(
 
 /**
  * Commands that bring up the user's own files that a recovery put back: the boot brought up ours
- * in their place. One that takes the machine's default route is left for its owner to bring up.
+ * in their place. `left` names those that are left for their owner to bring up: with a GATEWAY that
+ * takes the machine's default route, or with a DHCP client, which would keep our lock.
  */
 export function userActivations(
 	{ steps }: Journal,
 	now: KernelState,
 	backend: Backend,
-): RunStep[] {
-	return steps.flatMap((step): RunStep[] => {
+): { activations: RunStep[]; left: string[] } {
+	const left: string[] = [];
+	const activations = steps.flatMap((step): RunStep[] => {
 		if (step.kind !== "write" && step.kind !== "remove") return [];
 		const name = /\/ifcfg-([^/]+)$/.exec(step.path)?.[1];
 		const content = step.before?.content;
 		if (!name || content === undefined || isOurs(content)) return [];
-		const { ONBOOT, GATEWAY, DEFROUTE } = parseIfcfg(content);
-		const isWanted =
-			ONBOOT?.toLowerCase() !== "no" &&
-			(GATEWAY === undefined || DEFROUTE?.toLowerCase() === "no");
-		return isWanted && now.links.some((link) => link.name === name)
-			? backend.activate({ name, nmControlled: true })
-			: [];
+		const { ONBOOT, GATEWAY, DEFROUTE, BOOTPROTO } = parseIfcfg(content);
+		const isThere = now.links.some((link) => link.name === name);
+		if (ONBOOT?.toLowerCase() === "no" || !isThere) return [];
+		const isHarmless =
+			(GATEWAY === undefined || DEFROUTE?.toLowerCase() === "no") &&
+			["", "none", "static"].includes(BOOTPROTO?.toLowerCase() ?? "");
+		if (!isHarmless) left.push(name);
+		return isHarmless ? backend.activate({ name, nmControlled: true }) : [];
 	});
+	return { activations, left };
 }

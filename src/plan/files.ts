@@ -36,7 +36,7 @@ export function fileSteps(
 				link: spec.name,
 				path,
 				content,
-				mode: 0o644,
+				mode: before?.mode ?? 0o644,
 				before,
 				keepCopy,
 			},

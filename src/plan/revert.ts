@@ -1,19 +1,22 @@
 import { isMainDefault } from "../desire/candidate.js";
 import { isOurRule } from "../desire/managed.js";
+import { ipOf } from "../ipv4.js";
 import type {
 	Claim,
 	FileState,
 	InterfaceSpec,
 	KernelState,
+	Link,
 	Managed,
 	RemoveStep,
 	Route,
+	Rule,
 	Step,
 	WriteStep,
 } from "../model.js";
 import { addressWords } from "./addresses.js";
 import { isLostDefault } from "./foreign.js";
-import { isSameRoute, tableRoutes } from "./table-routes.js";
+import { isConnected, isSameRoute, tableRoutes } from "./table-routes.js";
 
 /** What of a run is being undone. */
 export interface RevertScope {
@@ -34,6 +37,10 @@ function claimed({
 	return [...interfaces, ...gone, ...recorded];
 }
 
+function asManaged(one: Managed | InterfaceSpec): Managed {
+	return { ...one, files: [] };
+}
+
 /** The part of the kernel that a run can touch: all that revertKernel() will ask of `before`. */
 export function touchableKernel(
 	kernel: KernelState,
@@ -44,7 +51,7 @@ export function touchableKernel(
 	const own = claimed(claim);
 	const names = [...touched, ...own.map(({ name }) => name)];
 	const tables = own.map(({ table }) => table);
-	const implied = own.map((one) => ({ ...one, files: [] }));
+	const implied = own.map(asManaged);
 	return {
 		links: kernel.links.filter(({ name }) => names.includes(name)),
 		rules: kernel.rules.filter((rule) => isOurRule(rule, implied)),
@@ -135,40 +142,29 @@ export function revertKernel(
 	const isTouched = (name: string) =>
 		isFailed(name) || (isBounced(name) && !isOwn(name));
 	const failed = own.filter((one) => isFailed(one.name));
-	const tables = failed.flatMap((one) => one.table ?? []);
-	const implied = failed.map((one) =>
-		"files" in one ? one : { ...one, files: [] },
+	// Another NIC under its name is none of this run's business.
+	const here = failed.filter(({ name, mac }) =>
+		now.links.some((link) => link.name === name && link.mac === mac),
 	);
+	const tables = failed.flatMap((one) => one.table ?? []);
+	const implied = failed.map(asManaged);
 
 	const rules = difference(before.rules, now.rules, (rule) =>
 		rule.words.join(" "),
 	);
+	const isConcerned = (route: Route) =>
+		route.devs.some(isTouched) ||
+		tables.includes(route.table) ||
+		isMainDefault(route);
 	const routes = difference(
-		before.routes.filter((route) => isConcerned(route)),
-		now.routes.filter((route) => isConcerned(route)),
+		before.routes.filter(isConcerned),
+		now.routes.filter(isConcerned),
 		(route) => route.words.join(" "),
-	);
-	function isConcerned(route: Route): boolean {
-		return (
-			route.devs.some(isTouched) ||
-			tables.includes(route.table) ||
-			(route.table === 254 && route.dst === "0.0.0.0/0")
-		);
-	}
-	// A new default on a link that is none of ours is somebody else's: a DHCP client's, for one.
-	const isImplied = (route: Route) =>
-		failed.flatMap(tableRoutes).some((words) => isSameRoute(route, words));
-	const removable = routes.extra.filter(
-		(route) =>
-			isImplied(route) ||
-			(route.devs.some(isFailed) &&
-				(route.proto === "kernel" || (isMainDefault(route) && !scope.isLater))),
 	);
 	const links = before.links
 		.filter((link) => isTouched(link.name))
 		.map((link) => ({
 			link,
-			// Another NIC under its name is none of this run's business.
 			present: now.links.find(
 				(one) => one.name === link.name && one.mac === link.mac,
 			),
@@ -185,38 +181,97 @@ export function revertKernel(
 		);
 		return [{ name: link.name, ...changed }];
 	});
-	// What its owner took away meanwhile, without a command of ours, stays away; so does what went with its link.
+	const isOurAddress = (name: string, cidr: string) =>
+		here.some((one) => one.name === name && one.addresses.includes(cidr));
+	const isRecorded = (name: string, cidr: string) =>
+		claim.recorded.some(
+			(one) => one.name === name && one.addresses.includes(cidr),
+		);
+	const added = addresses.flatMap(({ name, missing }) =>
+		missing
+			.filter(
+				({ ip, prefix }) =>
+					isBounced(name) || isRecorded(name, `${ip}/${prefix}`),
+			)
+			.map((address) => ({ name, address })),
+	);
+	const removed = addresses.flatMap(({ name, extra }) =>
+		extra
+			.map(({ ip, prefix }) => `${ip}/${prefix}`)
+			.filter((cidr) => isOurAddress(name, cidr))
+			.map((cidr) => ({ name, cidr })),
+	);
+
+	const isImplied = (route: Route) =>
+		failed
+			.flatMap(tableRoutes)
+			.some(
+				(words) =>
+					isSameRoute(route, words) &&
+					route.devs.every((dev) => here.some(({ name }) => name === dev)),
+			);
+	// The route that the kernel made for one of our addresses; an address of somebody else's has its own.
+	const isOurConnected = (route: Route) =>
+		route.proto === "kernel" &&
+		here.some(
+			({ name, addresses }) =>
+				route.devs.join() === name &&
+				addresses.some((cidr) => ipOf(cidr) === route.src),
+		);
+	// A new default on a link that is none of ours is somebody else's: a DHCP client's, for one.
+	const removable = routes.extra.filter(
+		(route) =>
+			isImplied(route) ||
+			isOurConnected(route) ||
+			(isMainDefault(route) &&
+				!scope.isLater &&
+				route.devs.some((dev) => here.some(({ name }) => name === dev))),
+	);
+	// What its owner took away meanwhile, without a command of ours, stays away; so does what went with its link or address.
 	const isThere = (name: string) =>
 		now.links.some((one) => one.name === name) &&
 		links.every(({ link, present }) => link.name !== name || present);
+	const hasSource = ({ src }: Route) =>
+		src === undefined ||
+		added.some(({ address }) => address.ip === src) ||
+		now.links.some(({ name, addresses }) =>
+			addresses.some(
+				({ ip, prefix }) =>
+					ip === src &&
+					!removed.some(
+						(one) => one.name === name && one.cidr === `${ip}/${prefix}`,
+					),
+			),
+		);
 	const isOursToMend = (route: Route) =>
 		route.devs.every(isThere) &&
+		hasSource(route) &&
 		((route.devs.some(isBounced) && !isMainDefault(route)) ||
 			tables.includes(route.table) ||
-			route.proto === "kernel" ||
+			// The run may have demoted it: the first of its subnet, whosever address it is for.
+			(route.proto === "kernel" &&
+				here.some((one) => isConnected(route, one))) ||
 			(isMainDefault(route) &&
 				isLostDefault(
 					route,
 					now.routes.filter(isMainDefault),
 					removable.filter(isMainDefault),
 				)));
-	const isOurAddress = (name: string, cidr: string) =>
-		failed.some((one) => one.name === name && one.addresses.includes(cidr));
-	const isRecorded = (name: string, cidr: string) =>
-		claim.recorded.some(
-			(one) => one.name === name && one.addresses.includes(cidr),
-		);
-	// Down, a link would lose what somebody else has put on it meanwhile.
-	const isInUse = (name: string) =>
+	// Down, a link would lose what somebody else has made of it meanwhile.
+	const isInUse = (link: Link) =>
+		link.dhcp ||
+		link.master !== undefined ||
+		now.links.some(({ lowers }) => lowers.includes(link.name)) ||
 		routes.extra.some(
-			(route) => route.devs.includes(name) && !removable.includes(route),
+			(route) => route.devs.includes(link.name) && !removable.includes(route),
 		) ||
 		addresses.some(
 			(one) =>
-				one.name === name &&
+				one.name === link.name &&
 				one.extra.some(
-					({ ip, prefix, dynamic }) =>
-						!dynamic && !isOurAddress(name, `${ip}/${prefix}`),
+					({ ip, prefix, dynamic, family }) =>
+						!(dynamic && family === 6) &&
+						!isOurAddress(link.name, `${ip}/${prefix}`),
 				),
 		);
 	const state = (op: "up" | "down") =>
@@ -224,10 +279,16 @@ export function revertKernel(
 			present &&
 			link.up !== present.up &&
 			link.up === (op === "up") &&
-			!(op === "down" && isInUse(link.name))
+			(op === "up" ||
+				!(isInUse(present) || (scope.isLater && !isOwn(link.name))))
 				? [{ kind: "link", link: link.name, op }]
 				: [],
 		);
+	// A rule that a NIC which did not fail has lost on purpose stays away.
+	const surviving = own.filter((one) => !isFailed(one.name)).map(asManaged);
+	const isLostRule = (rule: Rule) =>
+		isOurRule(rule, implied) ||
+		(scope.touched === "all" && !isOurRule(rule, surviving));
 	return [
 		...rules.extra
 			.filter((rule) => isOurRule(rule, implied))
@@ -247,47 +308,33 @@ export function revertKernel(
 				words: route.words,
 			}),
 		),
-		...addresses.flatMap(({ name, extra }) =>
-			extra
-				.map(({ ip, prefix }) => `${ip}/${prefix}`)
-				.filter((cidr) => isOurAddress(name, cidr))
-				.map(
-					(cidr): Step => ({
-						kind: "addr",
-						link: name,
-						op: "del",
-						words: [cidr],
-					}),
-				),
+		...removed.map(
+			({ name, cidr }): Step => ({
+				kind: "addr",
+				link: name,
+				op: "del",
+				words: [cidr],
+			}),
 		),
 		...state("down"),
 		...state("up"),
-		...addresses.flatMap(({ name, missing }) =>
-			missing
-				.filter(
-					({ ip, prefix }) =>
-						isBounced(name) || isRecorded(name, `${ip}/${prefix}`),
-				)
-				.map(
-					(address): Step => ({
-						kind: "addr",
-						link: name,
-						op: "add",
-						words: addressWords(address),
-					}),
-				),
+		...added.map(
+			({ name, address }): Step => ({
+				kind: "addr",
+				link: name,
+				op: "add",
+				words: addressWords(address),
+			}),
 		),
 		...inOrder(routes.missing.filter(isOursToMend), before.routes, now.routes),
-		...rules.missing
-			.filter((rule) => scope.touched === "all" || isOurRule(rule, implied))
-			.map(
-				(rule): Step => ({
-					kind: "rule",
-					link: undefined,
-					op: "add",
-					words: rule.words,
-				}),
-			),
+		...rules.missing.filter(isLostRule).map(
+			(rule): Step => ({
+				kind: "rule",
+				link: undefined,
+				op: "add",
+				words: rule.words,
+			}),
+		),
 	];
 }
 
