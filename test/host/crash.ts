@@ -67,10 +67,11 @@ const stateDirectory = "/var/lib/eni-configure";
 async function pointsOf({
 	prepare,
 	act,
+	exitCode = 0,
 }: Scenario): Promise<{ operation: Operation; fault: Fault }[]> {
 	const host = await prepare();
 	const undisturbed = await act(host);
-	if (undisturbed.exitCode !== 0)
+	if (undisturbed.exitCode !== exitCode)
 		throw new Error(
 			`undisturbed: exit ${undisturbed.exitCode} ${undisturbed.error}`,
 		);
@@ -154,7 +155,7 @@ function sorted(text: string): string {
  * state or on to the new one, and the run repeated leads to the new one.
  */
 export async function sweepKills(scenario: Scenario): Promise<Crashes> {
-	const { prepare, act } = scenario;
+	const { prepare, act, exitCode = 0 } = scenario;
 	const states = await statesOf(scenario, async () => {});
 	const crashes: Crashes = { points: 0, kinds: new Set(), problems: [] };
 	for (const { operation, fault } of await pointsOf(scenario)) {
@@ -172,7 +173,7 @@ export async function sweepKills(scenario: Scenario): Promise<Crashes> {
 		// What is exactly as before goes on as before: not every one has to show it.
 		if (operation.number % 5 !== 0) continue;
 		const again = await act(host);
-		if (again.exitCode !== 0)
+		if (again.exitCode !== exitCode)
 			crashes.problems.push(
 				`killed at ${where}: the next run ends with exit ${again.exitCode}: ${again.error}`,
 			);

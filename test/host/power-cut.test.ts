@@ -1,15 +1,18 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { createTally, stepKinds, sweepPowerCuts } from "./crash";
-import { scenarios } from "./scenarios";
+import { rolledBack, scenarios } from "./scenarios";
 
 const tally = createTally();
 afterAll(() => console.log(`power cuts tried: ${tally.points()}`));
 
-describe.each(Object.entries(scenarios))("%s", (_, scenario) => {
-	test("with the power cut at any operation, the next boot ends in the old state or the new one", async () => {
-		expect(tally.add(await sweepPowerCuts(scenario))).toEqual([]);
-	}, 300_000);
-});
+describe.each(Object.entries({ ...scenarios, ...rolledBack }))(
+	"%s",
+	(_, scenario) => {
+		test("with the power cut at any operation, the next boot ends in the old state or the new one", async () => {
+			expect(tally.add(await sweepPowerCuts(scenario))).toEqual([]);
+		}, 300_000);
+	},
+);
 
 test("every kind of step was interrupted", () => {
 	expect(tally.kinds()).toEqual(stepKinds);

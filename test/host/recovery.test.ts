@@ -48,7 +48,6 @@ test.each<[string, Command, string]>([
 	["configure of another NIC", "configure", "eth2"],
 	["configure --all", "configure", ""],
 	["remove", "remove", "eth2"],
-	["rollback", "rollback", ""],
 ])("%s recovers first, and says so once", async (_, command, nics) => {
 	const host = await createFakeHost({
 		enis: [eth1, { name: "eth2", addresses: ["10.0.3.62"] }],
@@ -438,4 +437,117 @@ test("with SELinux a file that is replaced has its label after configure, remove
 	await killed(host, atCommit);
 	await run(host, "remove", "eth9");
 	expect(host.snapshot()).toBe(fresh);
+});
+
+test("a floating address that has moved away since the kill, subnet and all, does not keep anybody from a start", async () => {
+	const host = await configured();
+	await host.type("ip addr add 10.5.0.9/24 dev eth1");
+	host.assign("eth1", "10.0.1.70");
+	await killed(host, ({ target }) => target.startsWith("addr add 10.0.1.70"));
+	await host.type("ip addr del 10.5.0.9/24 dev eth1");
+	const next = await run(host, "configure", "eth1");
+	expect(next).toMatchObject({ outcome: "applied", recovered: true });
+	expect(addressesOn(host, "eth1")).not.toContain("10.5.0.9/24");
+});
+
+test.each<[string, (host: FakeHost) => void]>([
+	[
+		"a port of a bridge",
+		(host) => {
+			host.addLink({
+				name: "br0",
+				mac: "02:00:00:00:00:01",
+				devtype: "bridge",
+				lowers: ["eth1"],
+			});
+			Object.assign(host.kernel.link("eth1") ?? {}, { master: "br0" });
+		},
+	],
+	[
+		"leased an address",
+		(host) => {
+			host.processes.set(888, { command: "dhclient eth1", open: [] });
+			host.disk.write("/run/dhclient-eth1.pid", "888");
+		},
+	],
+])(
+	"a NIC that somebody has made %s since the kill is not taken down",
+	async (_, use) => {
+		const host = await killed(
+			await createFakeHost({ enis: [eth1] }),
+			({ target }) => target === "ifup eth1",
+		);
+		await host.type("ip link set dev eth1 up");
+		use(host);
+		expect((await run(host, "remove", "eth9")).recovered).toBe(true);
+		expect(host.kernel.link("eth1")?.up).toBe(true);
+	},
+);
+
+test("a journal that cannot be read for the moment is not given up", async () => {
+	const fresh = await createFakeHost({ enis: [eth1] });
+	const old = fresh.snapshot();
+	const host = await killed(fresh, atCommit);
+	const { openSync } = host.system.fs;
+	host.system.fs.openSync = ((path: string, ...rest: [number]) => {
+		if (path === journal)
+			throw Object.assign(new Error("EMFILE"), { code: "EMFILE" });
+		return openSync(path, ...rest);
+	}) as typeof openSync;
+	const failed = await run(host, "configure", "eth1");
+	host.system.fs.openSync = openSync;
+	expect(failed.exitCode).not.toBe(0);
+	expect(failed.error).toContain("EMFILE");
+	expect((await run(host, "remove", "eth9")).recovered).toBe(true);
+	expect(lineDifference(old, host.snapshot())).toBe(nothing);
+});
+
+test.each<[string, Matches]>([
+	[
+		"before the files are ours",
+		({ kind, target }) => kind === "rename" && target.endsWith("/ifcfg-eth1"),
+	],
+	["at its end", atCommit],
+])(
+	"a takeover of the guide's own file that a power cut ends %s: the file is back, whoever has the default route after the boot",
+	async (_, matches) => {
+		const host = await createFakeHost({
+			enis: [{ name: "eth1", addresses: ["10.0.2.62"] }],
+		});
+		const path = `${scripts}/ifcfg-eth1`;
+		// As in the product guide: its GATEWAY takes the machine's default route at every ifup.
+		const guides =
+			"DEVICE='eth1'\nNM_CONTROLLED='yes'\nONBOOT='yes'\nIPADDR='10.0.2.62'\nNETMASK='255.255.255.0'\nGATEWAY='10.0.2.1'\n";
+		host.write(path, guides);
+		host.operations.setFaults((operation) =>
+			matches(operation) ? { stop: true } : undefined,
+		);
+		expect(
+			(await run(host, "configure", "eth1", { force: true })).stop,
+		).toBeDefined();
+		await host.reboot();
+		const next = await run(host, "remove", "eth9");
+		expect(next.recovered).toBe(true);
+		expect(host.read(path)?.content).toBe(guides);
+		expect(
+			host.disk.list(scripts).filter((one) => /r(ule|oute)-eth1/.test(one)),
+		).toEqual([]);
+		expect(host.read(journal)).toBeUndefined();
+	},
+);
+
+test("with --wait, a recovery in the first pass is still told after the second", async () => {
+	const host = await killed(await createFakeHost({ enis: [eth1] }), atIfup);
+	host.plug({ name: "eth2", addresses: ["10.0.3.62"], listed: false });
+	const waited = await run(host, "configure", "eth1 eth2", {
+		wait: true,
+		"wait-timeout": "2",
+	});
+	expect(waited.recovered).toBe(true);
+});
+
+test("a directory with the name of a temporary file is nobody's, and in nobody's way", async () => {
+	const host = await createFakeHost({ enis: [eth1] });
+	host.disk.fs.mkdirSync(`${scripts}/.eni-configure-notes`);
+	expect((await run(host, "configure", "eth1")).outcome).toBe("applied");
 });

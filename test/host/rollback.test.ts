@@ -3,6 +3,7 @@ import { run } from "./agent";
 import {
 	addressesOn,
 	expectUntouched,
+	linkText,
 	outcomes,
 	policyRules,
 	scripts,
@@ -214,4 +215,125 @@ test("while the network service is at work it is put off", async () => {
 	host.programs.service = { state: "active", job: 99 };
 	const before = host.snapshot();
 	expectUntouched(host, await run(host, "rollback", ""), before, 5);
+});
+
+test("a floating address with a subnet of its own, or in ours, keeps its route and stands, whatever promote_secondaries was", async () => {
+	const host = await createFakeHost({ enis: [eth1] });
+	for (const name of ["all", "default", "eth1"])
+		host.kernel.sysctls.set(`conf/${name}/promote_secondaries`, "0");
+	await run(host, "configure", "eth1");
+	await host.type("ip addr add 10.5.0.9/24 dev eth1");
+	await host.type("ip addr add 10.0.1.99/24 dev eth1");
+	expect((await run(host, "rollback", "")).exitCode).toBe(0);
+	expect(addressesOn(host, "eth1")).toEqual(["10.0.1.99/24", "10.5.0.9/24"]);
+	expect(host.kernel.sysctls.get("conf/eth1/promote_secondaries")).toBe("0");
+	const routes = host.kernel.routes
+		.all()
+		.filter(({ dev, table }) => dev === "eth1" && table === 254);
+	expect(routes.map(({ dst }) => dst).sort()).toEqual([
+		"10.0.1.0/24",
+		"10.5.0.0/24",
+	]);
+});
+
+test("a floating address that has moved away since is not missed", async () => {
+	const { host } = await configured();
+	await host.type("ip addr add 10.5.0.9/24 dev eth1");
+	host.assign("eth1", "10.0.1.70");
+	await run(host, "configure", "eth1");
+	await host.type("ip addr del 10.5.0.9/24 dev eth1");
+	expect((await run(host, "rollback", "")).exitCode).toBe(0);
+	expect(addressesOn(host, "eth1")).toEqual(["10.0.1.62/24", "10.0.1.63/32"]);
+});
+
+test("another NIC that has its name by now is not touched", async () => {
+	const { host } = await configured();
+	host.unplug("eth1");
+	host.plug({
+		name: "eth1",
+		mac: "52:54:00:00:00:99",
+		addresses: ["10.0.9.62"],
+	});
+	await host.type("ip link set dev eth1 up");
+	await host.type("ip addr add 10.0.9.62/24 dev eth1");
+	const before = linkText(host, "eth1");
+	await run(host, "rollback", "");
+	expect(linkText(host, "eth1")).toBe(before);
+});
+
+test("of a removal, with the NIC unbound since, it is refused: its files would make the network service fail", async () => {
+	const { host } = await configured();
+	await run(host, "remove", "eth1");
+	host.unplug("eth1");
+	const before = host.snapshot();
+	const refused = await run(host, "rollback", "");
+	expectUntouched(host, refused, before, 5);
+	expect(refused.error).toContain("eth1");
+});
+
+test("it undoes what the change left standing, not the NIC that was rolled back in it", async () => {
+	const host = await createFakeHost({
+		enis: [
+			{ name: "eth1", addresses: ["10.0.2.62"] },
+			{ name: "eth2", addresses: ["10.0.3.62"] },
+		],
+	});
+	host.silent.add("eth1");
+	expect((await run(host, "configure", "", { all: true })).exitCode).toBe(3);
+	// Meanwhile somebody sets eth1 up by hand.
+	host.write(
+		`${scripts}/ifcfg-eth1`,
+		"DEVICE=eth1\nONBOOT=yes\nIPADDR=10.0.2.62\nPREFIX=24\n",
+	);
+	await host.type("ifup eth1");
+	const before = linkText(host, "eth1");
+	const back = await run(host, "rollback", "");
+	expect(outcomes(back)).toEqual({ eth2: "applied" });
+	expect(linkText(host, "eth1")).toBe(before);
+	expect(addressesOn(host, "eth2")).toEqual([]);
+	expect(host.read("/etc/sysctl.conf")?.content).not.toContain("eni-configure");
+	expect(host.record()).not.toContain("52:54:00:bf:b3:51");
+});
+
+test("asked for after an interrupted run it undoes that run, and no more", async () => {
+	const { host } = await configured();
+	const managed = host.snapshot();
+	host.assign("eth1", "10.0.1.70");
+	host.operations.setFaults(({ target }) =>
+		target.startsWith("addr add 10.0.1.70") ? { stop: true } : undefined,
+	);
+	await run(host, "configure", "eth1");
+	host.endProcess();
+	const back = await run(host, "rollback", "");
+	expect({ recovered: back.recovered, exitCode: back.exitCode }).toEqual({
+		recovered: true,
+		exitCode: 0,
+	});
+	expect(back.notes[0]?.text).toContain("`eni-configure rollback` again");
+	expect(lineDifference(managed, host.snapshot())).toBe(lineDifference("", ""));
+});
+
+test("of a takeover, after a boot, it brings the user's own file up again", async () => {
+	const host = await createFakeHost({ enis: [eth1] });
+	host.write(
+		`${scripts}/ifcfg-eth1`,
+		"DEVICE=eth1\nONBOOT=yes\nIPADDR=10.0.1.62\nPREFIX=24\nIPADDR1=172.16.5.5\nPREFIX1=24\n",
+	);
+	await host.type("ifup eth1");
+	await run(host, "configure", "eth1", { force: true });
+	await host.reboot();
+	expect((await run(host, "rollback", "")).exitCode).toBe(0);
+	expect(addressesOn(host, "eth1")).toEqual(["10.0.1.62/24", "172.16.5.5/24"]);
+});
+
+test("a guest without /etc/sysctl.conf has none again", async () => {
+	const host = await createFakeHost({
+		enis: [eth1, { name: "eth2", addresses: ["10.0.3.62"] }],
+	});
+	host.disk.fs.unlinkSync("/etc/sysctl.conf");
+	host.silent.add("eth1");
+	await run(host, "configure", "", { all: true });
+	expect(host.read("/etc/sysctl.conf")).toBeDefined();
+	await run(host, "rollback", "");
+	expect(host.read("/etc/sysctl.conf")).toBeUndefined();
 });

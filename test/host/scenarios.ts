@@ -53,7 +53,8 @@ export const scenarios: Record<string, Scenario> = {
 	"another list of addresses beside a floating one": {
 		prepare: async () => {
 			const host = await withForeign(await configured());
-			await host.type("ip addr add 10.0.1.99/32 dev eth1");
+			for (const cidr of ["10.0.1.99/32", "10.0.1.98/24", "10.5.0.9/24"])
+				await host.type(`ip addr add ${cidr} dev eth1`);
 			host.assign("eth1", "10.0.1.40");
 			host.release("eth1", "10.0.1.63");
 			return host;
@@ -112,8 +113,33 @@ export const scenarios: Record<string, Scenario> = {
 		},
 		act: (host) => run(host, "remove", "eth1"),
 	},
+	"a roll back of a takeover": {
+		prepare: async () => {
+			const host = await byHand();
+			await run(host, "configure", "eth1", { force: true });
+			return host;
+		},
+		act: (host) => run(host, "rollback", ""),
+	},
 	"a roll back of a new NIC": {
 		prepare: async () => withForeign(await configured()),
 		act: (host) => run(host, "rollback", ""),
+	},
+};
+
+/** A run that rolls one NIC back, for its gateway is silent, and keeps another. */
+export const rolledBack: Record<string, Scenario> = {
+	"one NIC rolled back, another kept": {
+		prepare: async () => {
+			const host = await withForeign(
+				await createFakeHost({
+					enis: [eth1, { name: "eth2", addresses: ["10.0.3.62"] }],
+				}),
+			);
+			host.silent.add("eth1");
+			return host;
+		},
+		act: (host) => run(host, "configure", "eth1 eth2"),
+		exitCode: 3,
 	},
 };

@@ -7,6 +7,8 @@ export interface Scenario {
 	/** The host as it is before the run. */
 	prepare(): Promise<FakeHost>;
 	act(host: FakeHost): Promise<Run>;
+	/** How an undisturbed run ends; 0 by default. */
+	exitCode?: number;
 }
 
 /**
