@@ -67,15 +67,16 @@ async function run(
 	const [file = "", ...args] = argv;
 	// Whole milliseconds: Node refuses to start a child with any other limit.
 	const timeoutMs = Math.ceil(options.timeoutMs ?? 30_000);
+	const isChanging = (options.inherit ?? []).length > 0;
 	// Not buffered by execa: it would wait for the end of the pipes, and ifup leaves a child
 	// behind (the late ARP update) that holds them open.
 	const child = execa(file, args, {
 		env: {
 			LC_ALL: "C",
 			PATH: `${process.env.PATH ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`,
-			...(options.inherit === undefined || options.inherit.length === 0
-				? {}
-				: { [limitVariable]: String(Math.ceil(nowMs()) + timeoutMs) }),
+			...(isChanging
+				? { [limitVariable]: String(Math.ceil(nowMs()) + timeoutMs) }
+				: {}),
 		},
 		stdio: [
 			options.input === undefined ? "ignore" : "pipe",
@@ -86,9 +87,15 @@ async function run(
 		buffer: false,
 		reject: false,
 		cleanup: false,
-		timeout: timeoutMs,
-		killSignal: "SIGKILL",
+		// A group of its own: what it has started is ended with it when its time is up, and a
+		// terminal's Ctrl-C or hang-up lets the running step end.
+		detached: isChanging,
 	});
+	let isTimedOut = false;
+	const timer = setTimeout(() => {
+		isTimedOut = true;
+		if (child.pid !== undefined) kill(isChanging ? -child.pid : child.pid);
+	}, timeoutMs);
 	const stdout = collect(child.stdout);
 	const stderr = collect(child.stderr);
 	const ended = new Promise<number>((resolve) => {
@@ -98,10 +105,11 @@ async function run(
 	// A child that ends without reading its input is judged by its exit code, not by the broken pipe.
 	child.stdin?.on("error", () => {});
 	child.stdin?.end(options.input);
-	const result = await child;
+	await child;
 	const exitCode = await ended;
+	clearTimeout(timer);
 	const [out, err] = await Promise.all([stdout.text(), stderr.text()]);
-	if (result.timedOut) {
+	if (isTimedOut) {
 		return {
 			exitCode: 124,
 			stdout: out,
