@@ -1,6 +1,6 @@
 import { guardTargets } from "./apply/atomic.js";
 import { chooseCopies, type Execution } from "./apply/execute.js";
-import { hasJournal } from "./apply/journal.js";
+import { hasJournal, newJournalId } from "./apply/journal.js";
 import { acquireLock } from "./apply/lock.js";
 import { recover } from "./apply/recover.js";
 import { detectBackend } from "./backends/detect.js";
@@ -163,10 +163,10 @@ function journalOf(
 ): Journal {
 	const { observed, desired, plan } = prepared;
 	const { interfaces, gone, recorded } = desired;
-	const { bootId, nowMs } = observed;
+	const { bootId } = observed;
 	return {
 		version: 1,
-		id: `${bootId} ${nowMs}`,
+		id: newJournalId(),
 		bootId,
 		command,
 		links: linksOf(prepared),

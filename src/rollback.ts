@@ -3,6 +3,7 @@ import {
 	commitJournal,
 	dropJournal,
 	keepJournal,
+	newJournalId,
 	readUndo,
 	restoreUndo,
 	writeJournal,
@@ -219,7 +220,7 @@ function journalOf(
 	];
 	return {
 		version: 1,
-		id: `${bootId} ${system.clock.nowMs()}`,
+		id: newJournalId(),
 		bootId,
 		command: "rollback",
 		links,

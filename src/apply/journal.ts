@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import * as v from "valibot";
 import { AgentError, messageOf } from "../errors.js";
 import { exists, readFile } from "../files.js";
@@ -153,6 +154,11 @@ const schema = v.object({
 	record: v.optional(fileState),
 	copies: v.record(v.string(), fileName),
 });
+
+/** An id that no other run has. */
+export function newJournalId(): string {
+	return randomBytes(16).toString("hex");
+}
 
 /** Puts the journal on disk, in the place of an earlier one; from then on a run may be interrupted. */
 export function writeJournal(fs: FileSystem, journal: Journal): void {
