@@ -211,16 +211,18 @@ async function stateOf(sandbox: Sandbox): Promise<string> {
 }
 
 // What no run may leave: temporary files, a journal, files set aside, a rule twice; then processes.
+// These without a pipeline, whose own processes are sometimes there to be seen and sometimes not.
 const look = `find /etc /var/lib -name '.eni-configure-*' -o -name '*.damaged-*' -o -path ${journal}
 	ip rule | sort | uniq -d
 	for process in /proc/[0-9]*; do
 		[[ $process == /proc/$$ || ! $process/ns/mnt -ef /proc/$$/ns/mnt ]] && continue
 		mapfile -d '' words <$process/cmdline && echo "\${words[@]}"
-	done 2>/dev/null | sort`;
+	done 2>/dev/null`;
 
 /** What lies and runs in the guest besides its state; that of an idle one is what may be there. */
 async function remains(sandbox: Sandbox): Promise<string> {
-	return (await sandbox.guest(["bash", "-c", look])).stdout;
+	const { stdout } = await sandbox.guest(["bash", "-c", look]);
+	return stdout.split("\n").sort().join("\n");
 }
 
 /** What a run has left; a look at the kernel that a killed agent asked for may take its time to end. */
