@@ -38,7 +38,7 @@ export function readFile(
 		if (!stat.isFile())
 			throw new AgentError(
 				"refused",
-				`${path} is not a regular file: expected one`,
+				`${path} is not a regular file: expected one, move it away`,
 			);
 		// Files in /proc say they are empty, so the size is no guide but for the first buffer.
 		let buffer = Buffer.alloc(

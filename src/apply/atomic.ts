@@ -170,9 +170,15 @@ export function explain(error: unknown): string {
 
 function asAgentError(error: unknown, path: string, what: string): AgentError {
 	if (isAgentError(error)) return error;
+	// What is in the way may be in the temporary file's place.
+	const place = (error as { path?: string }).path ?? path;
+	const where =
+		["EISDIR", "EEXIST"].includes(errorCode(error) ?? "") && place !== path
+			? ` (${place})`
+			: "";
 	return new AgentError(
 		"internal",
-		`${path} cannot be ${what}: ${explain(error)}`,
+		`${path} cannot be ${what}: ${explain(error)}${where}`,
 		error,
 	);
 }
