@@ -7,18 +7,13 @@ import {
 	otherSubnet,
 	run,
 	sameSubnet,
+	shell,
 } from "./scenario";
 
 const scripts = "/etc/sysconfig/network-scripts";
 const state = "/var/lib/eni-configure";
 const journal = `${state}/journal.json`;
 const record = `${state}/state.json`;
-
-async function shell(sandbox: Sandbox, script: string): Promise<string> {
-	const result = await sandbox.guest(["bash", "-ec", script]);
-	expect(result.exitCode, script + result.stdout + result.stderr).toBe(0);
-	return result.stdout;
-}
 
 /** What a run that changes nothing leaves as it is, and what none may leave: temporary files. */
 async function untouched(sandbox: Sandbox): Promise<string> {

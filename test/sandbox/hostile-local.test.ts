@@ -6,6 +6,7 @@ import {
 	otherSubnet,
 	run,
 	sameSubnet,
+	shell,
 } from "./scenario";
 
 const scripts = "/etc/sysconfig/network-scripts";
@@ -13,12 +14,6 @@ const templates = "/etc/eni-configure/templates";
 const eth2 = { name: "eth2", subnet: "10.0.3.0/24", addresses: ["10.0.3.20"] };
 // Generous: it only has to catch what would never end.
 const hang = { timeoutMs: 20_000 };
-
-async function shell(sandbox: Sandbox, script: string): Promise<string> {
-	const result = await sandbox.guest(["bash", "-ec", script]);
-	expect(result.exitCode, script + result.stdout + result.stderr).toBe(0);
-	return result.stdout;
-}
 
 /** Runs the agent without --json; whatever it prints may not steer a terminal. */
 async function say(

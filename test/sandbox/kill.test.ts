@@ -2,7 +2,7 @@ import { beforeAll, expect, test } from "vitest";
 import { type Change, randomFrom, type Tally, walk } from "./kill";
 import type { ProbeResult } from "./programs/protocol";
 import { createSandbox, type Sandbox } from "./sandbox";
-import { run } from "./scenario";
+import { run, shell } from "./scenario";
 
 const seed = Date.now() % 2 ** 31;
 const wantedHits = 105;
@@ -17,11 +17,6 @@ function addressesOf(net: string, from: number, to: number): string[] {
 		{ length: to - from + 1 },
 		(_, at) => `${net}.${from + at}`,
 	);
-}
-
-async function shell(sandbox: Sandbox, script: string): Promise<void> {
-	const result = await sandbox.guest(["bash", "-ec", script]);
-	if (result.exitCode !== 0) throw new Error(script + result.stderr);
 }
 
 /** Five of the thirty addresses are others: `from` is released, `to` assigned. */

@@ -5,7 +5,7 @@ import type { AgentReport } from "./scenario";
 export interface Change {
 	name: string;
 	/** What the cloud and the admin do before it. */
-	prepare(sandbox: Sandbox): Promise<void>;
+	prepare(sandbox: Sandbox): Promise<unknown>;
 	args: string[];
 }
 

@@ -1,16 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { Sandbox } from "./sandbox";
-import { inSandbox, otherSubnet, run } from "./scenario";
+import { inSandbox, otherSubnet, run, shell } from "./scenario";
 
 const scripts = "/etc/sysconfig/network-scripts";
 const sysctlConf = "/etc/sysctl.conf";
 const eth2 = { name: "eth2", subnet: "10.0.3.0/24", addresses: ["10.0.3.20"] };
-
-async function shell(sandbox: Sandbox, script: string): Promise<string> {
-	const result = await sandbox.guest(["bash", "-ec", script]);
-	expect(result.exitCode, script + result.stdout + result.stderr).toBe(0);
-	return result.stdout;
-}
 
 /** An environment in which a command does something else first. */
 async function wrap(

@@ -1,22 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { agentBundle } from "./paths";
-import type { Sandbox } from "./sandbox";
 import {
 	expectReachable,
 	inSandbox,
 	otherSubnet,
 	run,
 	sameSubnet,
+	shell,
 } from "./scenario";
 
 const scripts = "/etc/sysconfig/network-scripts";
 const eth2 = { name: "eth2", subnet: "10.0.3.0/24", addresses: ["10.0.3.20"] };
-
-async function shell(sandbox: Sandbox, script: string): Promise<string> {
-	const result = await sandbox.guest(["bash", "-ec", script]);
-	expect(result.exitCode, script + result.stdout + result.stderr).toBe(0);
-	return result.stdout;
-}
 
 describe("the primary is never taken for a secondary", () => {
 	it("not with flags, where no default route says which it is", () =>

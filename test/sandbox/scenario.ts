@@ -118,3 +118,10 @@ export async function fileTimes(sandbox: Sandbox): Promise<string> {
 	]);
 	return stdout.split("\n").sort().join("\n");
 }
+
+/** Runs a script as the guest's root; expects it to succeed and returns what it printed. */
+export async function shell(sandbox: Sandbox, script: string): Promise<string> {
+	const result = await sandbox.guest(["bash", "-ec", script]);
+	expect(result.exitCode, script + result.stdout + result.stderr).toBe(0);
+	return result.stdout;
+}
