@@ -55,6 +55,15 @@ const settings = v.strictObject(
 			v.picklist(["policy", "none"], "expected policy or none"),
 		),
 		rpFilter: v.optional(v.picklist([0, 1, 2], "expected 0, 1 or 2")),
+		managePrimary: v.optional(v.boolean("expected true or false")),
+		resyncSeconds: v.optional(
+			v.pipe(
+				v.number("expected a number of seconds from 10 to 3600"),
+				v.integer("expected whole seconds"),
+				v.minValue(10, "expected at least 10 seconds"),
+				v.maxValue(3600, "expected at most 3600 seconds"),
+			),
+		),
 		exclude: v.optional(
 			keysAndValues(
 				v.strictObject(

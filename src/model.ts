@@ -437,6 +437,10 @@ export interface Settings {
 	exclude: { names: string[]; macs: string[]; drivers: string[] };
 	/** Static sources by lower-case MAC or by link name. */
 	interfaces: Record<string, StaticSource>;
+	/** Also add the primary ENI's further private IPs to the kernel, live. */
+	managePrimary: boolean;
+	/** How often the daemon looks when nothing has happened, in seconds. */
+	resyncSeconds: number;
 }
 
 /** What this run is asked to do. */
@@ -451,4 +455,66 @@ export interface Request {
 	dryRun: boolean;
 	/** Names that --all passes over: rolled back in an earlier pass of this run. */
 	skip: string[];
+	/** Set by the daemon, which has been watching: what it knows besides. */
+	daemon?: Watched | undefined;
+}
+
+/** What the daemon hands to a pass. */
+export interface Watched {
+	/** What the metadata service has said; the pass asks nothing itself. */
+	cloud: CloudView;
+	/** Lower-case MACs whose answer has been the same for long enough to take addresses away. */
+	settled: string[];
+	/** Sysctl keys, as in KernelState, that somebody else keeps changing: left as they are for now. */
+	left: string[];
+}
+
+/**
+ * What the daemon says of itself in /run/eni-configure/status.json, after each pass. Times are
+ * ISO 8601.
+ */
+export interface DaemonStatus {
+	version: 1;
+	pid: number;
+	/** When the process started, in clock ticks since the boot: tells it from a later one with its pid. */
+	startTicks: number;
+	startedAt: string;
+	writtenAt: string;
+	nextResyncAt: string;
+	metadata: {
+		/** Undefined where the last answer was complete. */
+		problem?: string | undefined;
+		/** The last time the service gave a list of ENIs. */
+		answeredAt?: string | undefined;
+	};
+	lastPass: {
+		at: string;
+		/** What it was for: start, resync, SIGHUP, eth1, metadata... */
+		trigger: string;
+		outcome: Outcome;
+		ms: number;
+		error?: string | undefined;
+	};
+	lastChange?: { at: string; link?: string | undefined; text: string };
+	/** NICs and listed ENIs that are not as they should be, or left alone on purpose. */
+	waiting: {
+		/** `-` where there is no link. */
+		link: string;
+		mac?: string | undefined;
+		kind: Verdict["kind"];
+		reason: string;
+		/** When it is tried again, where that is before the next resync. */
+		retryAt?: string | undefined;
+	}[];
+	/** Addresses that the metadata service no longer lists, until its answer has stayed the same. */
+	releases: { link: string; addresses: string[]; dueAt: string }[];
+	/** What had drifted and was put right, the latest last. */
+	drift: {
+		link?: string | undefined;
+		what: string;
+		times: number;
+		lastAt: string;
+		/** Set while somebody else keeps changing it: left alone until then. */
+		leftUntil?: string | undefined;
+	}[];
 }

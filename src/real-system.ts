@@ -48,6 +48,7 @@ export function realSystem(
 		nudge,
 		clock: {
 			nowMs,
+			wallMs: Date.now,
 			// A signal ends every wait; who waits asks stopSignal() afterwards.
 			sleep: (ms) =>
 				delay(ms, undefined, { signal: stop.signal }).catch(() => {}),

@@ -12,6 +12,8 @@ export interface PartialSettings {
 	rpFilter?: string | number | undefined;
 	exclude?: Partial<Settings["exclude"]> | undefined;
 	interfaces?: Settings["interfaces"] | undefined;
+	managePrimary?: boolean | undefined;
+	resyncSeconds?: number | undefined;
 }
 
 /** Names for error messages of where a value came from, such as `--restart` or `ENI_CONFIGURE_RESTART`. */
@@ -65,6 +67,8 @@ export function mergeSettings(
 			places
 				.map(({ values }) => values.interfaces)
 				.find((value) => value !== undefined) ?? {},
+		managePrimary: pick("managePrimary", (value) => value === true, false),
+		resyncSeconds: pick("resyncSeconds", Number, 60),
 	};
 }
 

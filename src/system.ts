@@ -59,6 +59,8 @@ export interface System {
 	clock: {
 		/** Milliseconds since the boot, for every process the same; they only ever grow. */
 		nowMs(): number;
+		/** Milliseconds since 1970: for what people read, never to measure with. */
+		wallMs(): number;
 		sleep(ms: number): Promise<void>;
 		/** Uniform in [0, 1). */
 		random(): number;

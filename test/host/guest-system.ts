@@ -88,6 +88,8 @@ export function createSystem({
 		nudge: (from, to) => whileAlive(() => nudge(from, to)),
 		clock: {
 			nowMs: clock.nowMs,
+			// A morning in 2026 plus the time that has passed.
+			wallMs: () => 1_790_000_000_000 + clock.nowMs(),
 			sleep: (ms) => whileAlive(() => clock.sleep(ms)),
 			random: clock.random,
 		},

@@ -37,6 +37,8 @@ describe("settings", () => {
 			rpFilter: 0,
 			exclude: { names: [], macs: [], drivers: [] },
 			interfaces: {},
+			managePrimary: false,
+			resyncSeconds: 60,
 		});
 		expect(read({})).toMatchObject({
 			wait: false,
