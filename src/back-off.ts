@@ -1,4 +1,10 @@
-import type { BackOff, InterfaceSpec, Observed, StateEntry } from "./model.js";
+import type {
+	BackOff,
+	InterfaceSpec,
+	Managed,
+	Observed,
+	StateEntry,
+} from "./model.js";
 
 const delaysMs = [60_000, 120_000, 300_000, 600_000];
 
@@ -10,7 +16,7 @@ export function specKey({
 	subnet,
 	gateway,
 	table,
-}: InterfaceSpec): string {
+}: Omit<Managed, "files" | "throws" | "demoteMetric">): string {
 	return JSON.stringify([name, mac, addresses, subnet, gateway, table]);
 }
 

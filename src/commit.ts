@@ -68,9 +68,15 @@ export function nextState(
 	const { state, cloud } = observed;
 	const interfaces: Record<string, StateEntry> = { ...state.interfaces };
 	for (const managed of committed.gone) {
-		const table = interfaces[managed.mac]?.table ?? managed.table;
-		const released = request.verb === "remove" ? { released: true } : {};
-		interfaces[managed.mac] = { name: managed.name, table, ...released };
+		const entry = interfaces[managed.mac];
+		const table = entry?.table ?? managed.table;
+		if (request.verb === "remove") {
+			interfaces[managed.mac] = { name: managed.name, table, released: true };
+		} else if (entry) {
+			const rest = unpluggedEntry(entry, committed.kept);
+			if (rest) interfaces[managed.mac] = rest;
+			else delete interfaces[managed.mac];
+		}
 	}
 	for (const spec of committed.kept) {
 		interfaces[spec.mac] = entryOf(spec, observed, desired, request, committed);
@@ -111,6 +117,23 @@ export function nextState(
 		rpFilter: isManaging ? desired.rpFilter : undefined,
 		pinned: pinnedNames(observed, committed.kept, settings),
 	});
+}
+
+// What outlives an unbinding: addresses given by flags, and copies of files that --force replaced, for
+// the case that the NIC comes back. Another NIC under its name has taken the copies over.
+function unpluggedEntry(
+	{ name, table, flags, backups }: StateEntry,
+	kept: InterfaceSpec[],
+): StateEntry | undefined {
+	const own = kept.some((spec) => spec.name === name) ? undefined : backups;
+	return flags || own
+		? {
+				name,
+				table,
+				...(flags ? { flags } : {}),
+				...(own ? { backups: own } : {}),
+			}
+		: undefined;
 }
 
 function entryOf(

@@ -97,6 +97,7 @@ export function desire(
 					foreignFiles(spec.name, spec.mac, observed).map(({ path }) => path),
 				)
 			: [],
+		left: request.daemon?.left ?? [],
 	};
 }
 
@@ -155,13 +156,14 @@ function withoutLink({ observed, request }: Context): Verdict[] {
 	);
 }
 
-// What the record holds and this run takes away: `remove`, and stale entries of a spec's name or MAC.
+// What the record holds and this run takes away: `remove`, what was unplugged, and stale entries of a spec's name or MAC.
 function isGone(
 	managed: Managed,
 	interfaces: InterfaceSpec[],
-	{ request }: Context,
+	context: Context,
 	results: ReturnType<typeof decide>[],
 ): boolean {
+	const { request } = context;
 	if (request.verb === "remove") {
 		return results.some(
 			(result) =>
@@ -170,8 +172,28 @@ function isGone(
 				result.verdict.link === managed.name,
 		);
 	}
-	return interfaces.some(
-		(spec) => (spec.mac === managed.mac) !== (spec.name === managed.name),
+	return (
+		isUnplugged(managed, context) ||
+		interfaces.some(
+			(spec) => (spec.mac === managed.mac) !== (spec.name === managed.name),
+		)
+	);
+}
+
+// The daemon has seen the NIC go. A single run also wants to hear that the ENI is bound no more: the
+// NIC may just be late. A port has its master's MAC, so a NIC of that name that is one has not gone.
+function isUnplugged(
+	{ name, mac }: Managed,
+	{ observed: { links, cloud }, request }: Context,
+): boolean {
+	const isThere = links.some(
+		(link) =>
+			link.mac === mac || (link.name === name && link.master !== undefined),
+	);
+	if (request.targets !== "all" || isThere) return false;
+	return (
+		request.daemon !== undefined ||
+		(cloud?.listed !== undefined && !cloud.listed.includes(mac))
 	);
 }
 

@@ -135,7 +135,15 @@ function switchProblem(words: string[]): string | undefined {
 	return undefined;
 }
 
-type Command = "configure" | "plan" | "remove" | "rollback" | "status";
+type Command =
+	| "configure"
+	| "plan"
+	| "remove"
+	| "rollback"
+	| "status"
+	| "daemon";
+
+let isDaemon = false;
 
 async function main(words: string[]): Promise<number> {
 	// What follows `--` are NICs as well; yargs would drop them.
@@ -144,6 +152,7 @@ async function main(words: string[]): Promise<number> {
 	let exitCode = 0;
 	const handle =
 		(command: Command) => async (values: Record<string, unknown>) => {
+			isDaemon = command === "daemon";
 			const { runCommand } = await import("./commands/run.js");
 			exitCode = await runCommand(command, values);
 		};
@@ -222,6 +231,23 @@ async function main(words: string[]): Promise<number> {
 				}),
 			handle("status"),
 		)
+		.command(
+			"daemon",
+			"Keep every secondary ENI as the cloud has it, until SIGTERM; SIGHUP looks at once",
+			(y) => {
+				const { restart, routing, backend } = targetOptions;
+				return y.options({
+					...{ restart, routing, backend },
+					"rp-filter": targetOptions["rp-filter"],
+					"metadata-url": targetOptions["metadata-url"],
+					"lock-timeout": waitOptions["lock-timeout"],
+					config: outputOptions.config,
+					verbose: outputOptions.verbose,
+					quiet: outputOptions.quiet,
+				});
+			},
+			handle("daemon"),
+		)
 		.completion("completion", "Print a completion script for bash")
 		.example("$0 eth1", "configure eth1 by what the metadata service says")
 		.example("$0 plan eth1", "show that without doing it")
@@ -281,6 +307,8 @@ for (const stream of [process.stdout, process.stderr])
 main(process.argv.slice(2)).then(
 	(exitCode) => {
 		process.exitCode = exitCode;
+		// A question to the metadata service that is still open is nothing to wait for.
+		if (isDaemon) process.exit();
 	},
 	(error) => {
 		process.stderr.write(

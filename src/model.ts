@@ -185,6 +185,8 @@ export interface Verdict {
 		| "unmanaged";
 	reason: string;
 	exitCode: number;
+	/** Milliseconds until it may be tried again, where that is known. */
+	retryMs?: number;
 }
 
 export interface Desired {
@@ -205,6 +207,8 @@ export interface Desired {
 	rpFilter: RpFilter;
 	/** User-owned files that --force may replace, by path. */
 	overridden: string[];
+	/** Keys of steps that are left undone for now, because somebody else keeps undoing them. */
+	left: string[];
 }
 
 /** Something people should know; never a reason to roll back. */
@@ -465,7 +469,7 @@ export interface Watched {
 	cloud: CloudView;
 	/** Lower-case MACs whose answer has been the same for long enough to take addresses away. */
 	settled: string[];
-	/** Sysctl keys, as in KernelState, that somebody else keeps changing: left as they are for now. */
+	/** Keys of steps (see stepKey) that somebody else keeps undoing: left undone for now. */
 	left: string[];
 }
 

@@ -25,6 +25,7 @@ import { hasAddress } from "./plan/addresses.js";
 import { fileSteps, removeSteps, sysctlConfSteps } from "./plan/files.js";
 import { type KernelWant, kernelDifference } from "./plan/kernel-difference.js";
 import { labelSteps } from "./plan/labels.js";
+import { stepKey } from "./plan/step-key.js";
 import { wantedSysctls } from "./plan/sysctls.js";
 import type { Renderer } from "./render.js";
 
@@ -49,7 +50,9 @@ export function makePlan(
 	);
 	const sysctlFile = sysctlConfSteps(observed, desired, means.renderer);
 	// The shared file first: on a full disk it fails before anything is gone.
-	const files = [...sysctlFile, ...removals, ...writes];
+	const files = [...sysctlFile, ...removals, ...writes].filter(
+		(step) => !desired.left.includes(stepKey(step)),
+	);
 	const labels = labelSteps(observed.facts.selinux, files);
 	if (means.restart === "none") return { steps: [...files, ...labels] };
 
@@ -112,15 +115,25 @@ export function makePlan(
 		desired.gone.some(({ name }) => name === step.link) &&
 		!desired.interfaces.some(({ name }) => name === step.link);
 	const isEarly = (step: Step) => step.kind === "sysctl" && !isGivenBack(step);
+	// ifdown takes a NIC's rules away by its files; of one that is gone they go before the files do.
+	const unplugged = desired.gone.filter(
+		({ name, mac }) =>
+			!observed.links.some((link) => link.name === name && link.mac === mac),
+	);
+	const isLeaked = (step: Step) =>
+		step.kind === "rule" &&
+		step.op === "del" &&
+		unplugged.some(({ name }) => name === step.link);
 	return {
 		steps: [
+			...rest.filter(isLeaked),
 			...deactivations,
 			...files,
 			...labels,
 			...rest.filter(isEarly),
 			...clearing,
 			...activations,
-			...rest.filter((step) => step.kind !== "sysctl"),
+			...rest.filter((step) => step.kind !== "sysctl" && !isLeaked(step)),
 			// Last: without promote_secondaries the kernel drops foreign secondaries with our address.
 			...rest.filter(isGivenBack),
 			...restoreUserLinks(observed, desired, predicted),
@@ -176,6 +189,7 @@ export function kernelWant(
 		),
 		baseline: observed,
 		touched,
+		left: desired.left,
 	};
 }
 

@@ -2,7 +2,6 @@ import { createSocket } from "node:dgram";
 import * as fs from "node:fs";
 import * as http from "node:http";
 import * as path from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { execa } from "execa";
 import { messageOf } from "./errors.js";
 import {
@@ -12,6 +11,8 @@ import {
 	type RunOptions,
 	type RunResult,
 	type System,
+	type WatchEvents,
+	type Watcher,
 } from "./system.js";
 
 // Cap on what a child may print; a full routing table of a busy node stays well below.
@@ -25,24 +26,26 @@ export function realSystem(
 	log: (level: LogLevel, message: string) => void,
 	holdSignals: boolean,
 ): System {
-	const stop = new AbortController();
+	const sleepers = new Set<() => void>();
 	let stopSignal: string | undefined;
 	// A session that goes away (a network that changes does that) ends no run half-way: it goes on to its end.
-	if (holdSignals) process.on("SIGHUP", () => {});
+	let onHangup = () => {};
+	if (holdSignals) process.on("SIGHUP", () => onHangup());
 	for (const name of holdSignals ? (["SIGINT", "SIGTERM"] as const) : []) {
 		process.on(name, () => {
 			if (stopSignal === undefined)
 				log("warning", `${name}: ending in good order`);
 			stopSignal = name;
-			stop.abort();
+			for (const wake of sleepers) wake();
 		});
 	}
 	// A resolver that hangs would hold the process long after the request was given up: 12 s, measured.
 	process.env.RES_OPTIONS ??= "timeout:1 attempts:1";
-	const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
+	const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
 	return {
 		fs,
 		run,
+		watch,
 		kill,
 		http: (url, limits) => get(agent, url, limits),
 		nudge,
@@ -50,12 +53,26 @@ export function realSystem(
 			nowMs,
 			wallMs: Date.now,
 			// A signal ends every wait; who waits asks stopSignal() afterwards.
-			sleep: (ms) =>
-				delay(ms, undefined, { signal: stop.signal }).catch(() => {}),
+			sleep: (ms, wake) =>
+				new Promise((resolve) => {
+					if (stopSignal !== undefined || wake?.aborted) return resolve();
+					const end = () => {
+						clearTimeout(timer);
+						sleepers.delete(end);
+						wake?.removeEventListener("abort", end);
+						resolve();
+					};
+					const timer = setTimeout(end, ms);
+					sleepers.add(end);
+					wake?.addEventListener("abort", end);
+				}),
 			random: Math.random,
 		},
 		log,
 		stopSignal: () => stopSignal,
+		onHangup: (callback) => {
+			onHangup = callback;
+		},
 		uid: () => process.getuid?.() ?? -1,
 		templates: path.join(__dirname, "templates"),
 	};
@@ -73,8 +90,7 @@ async function run(
 	// behind (the late ARP update) that holds them open.
 	const child = execa(file, args, {
 		env: {
-			LC_ALL: "C",
-			PATH: `${process.env.PATH ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`,
+			...childEnvironment(),
 			...(isChanging
 				? { [limitVariable]: String(Math.ceil(nowMs()) + timeoutMs) }
 				: {}),
@@ -129,6 +145,55 @@ async function run(
 		exitCode,
 		stdout: out,
 		stderr: exitCode === 127 && err === "" ? `${file} cannot be started` : err,
+	};
+}
+
+// Longer than any line of `ip monitor`; what has no line ends is no output of its.
+const maxLine = 64 * 1024;
+
+function watch(
+	argv: string[],
+	env: Record<string, string>,
+	on: WatchEvents,
+): Watcher {
+	const [file = "", ...args] = argv;
+	let isOver = false;
+	const end = (reason: string) => {
+		if (!isOver) on.end(reason);
+		isOver = true;
+	};
+	const child = execa(file, args, {
+		env: { ...childEnvironment(), ...env },
+		stdio: ["ignore", "pipe", "pipe"],
+		buffer: false,
+		reject: false,
+		cleanup: false,
+	});
+	for (const stream of [child.stdout, child.stderr]) {
+		if (!stream) continue;
+		let rest = "";
+		stream.setEncoding("utf8");
+		stream.on("data", (text: string) => {
+			const lines = (rest + text).split("\n");
+			rest = (lines.pop() ?? "").slice(0, maxLine);
+			if (!isOver) for (const line of lines) on.line(line);
+		});
+		stream.on("error", () => {});
+	}
+	child.once("error", (error) => end(messageOf(error)));
+	child.once("exit", (code, signal) => end(`ended with ${signal ?? code}`));
+	return {
+		stop: () => {
+			isOver = true;
+			child.kill("SIGKILL");
+		},
+	};
+}
+
+function childEnvironment(): Record<string, string> {
+	return {
+		LC_ALL: "C",
+		PATH: `${process.env.PATH ?? ""}:/usr/sbin:/usr/bin:/sbin:/bin`,
 	};
 }
 

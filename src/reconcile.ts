@@ -3,11 +3,12 @@ import { chooseCopies, type Execution } from "./apply/execute.js";
 import { hasJournal, newJournalId } from "./apply/journal.js";
 import { acquireLock } from "./apply/lock.js";
 import { recover } from "./apply/recover.js";
+import { specKey } from "./back-off.js";
 import { detectBackend } from "./backends/detect.js";
 import { type Committed, nextState, stateAfterFailure } from "./commit.js";
 import { desire } from "./desire.js";
 import { AgentError, exitCodes, isAgentError } from "./errors.js";
-import type { Journal, Request, Settings } from "./model.js";
+import type { Desired, Journal, Observed, Request, Settings } from "./model.js";
 import { observeFacts } from "./observe/facts.js";
 import { observe } from "./observe/observe.js";
 import { touchableKernel } from "./plan/revert.js";
@@ -26,6 +27,9 @@ import type { System } from "./system.js";
 import { loadTemplates } from "./templates.js";
 import { type Commit, transact } from "./transact.js";
 
+// A child that the last pass left behind (CentOS 7.2's late ARP update) is not worth a line.
+const daemonQuietMs = 5000;
+
 /**
  * Recover, observe, desire, plan, apply, verify, commit or roll back. The only function that knows this
  * order; every front end calls it. Throws AgentError for what concerns the whole run.
@@ -39,16 +43,21 @@ export async function reconcile(
 	const { timings, time } = stopwatch(system);
 	const lock = request.dryRun
 		? undefined
-		: await acquireLock(system, lockTimeoutMs);
+		: await acquireLock(
+				system,
+				lockTimeoutMs,
+				request.daemon ? daemonQuietMs : 0,
+			);
 	time("lock");
 	let recovered = false;
 	try {
 		if (lock) recovered = await recover(system, lock.fd, lockTimeoutMs);
 		if (recovered) time("recover");
-		const means = chooseMeans(system, request, settings);
+		const chosen = chooseMeans(system, request, settings);
 		const observed = await observe(system, request, settings);
 		time("observe");
 		const desired = desire(observed, request, settings);
+		const means = request.daemon ? calmed(chosen, observed, desired) : chosen;
 		const plan = makePlan(observed, desired, means);
 		time("plan");
 		const prepared: Prepared = { observed, desired, plan, means };
@@ -69,6 +78,18 @@ export async function reconcile(
 	} finally {
 		lock?.release();
 	}
+}
+
+// What drifted is put right with as little as will do, whatever a change would restart.
+function calmed(means: Means, observed: Observed, desired: Desired): Means {
+	const isChange = desired.interfaces.some((spec) => {
+		const { managed, backOff } = observed.state.interfaces[spec.mac] ?? {};
+		const key = specKey(spec);
+		return (managed && specKey(managed)) !== key && backOff?.spec !== key;
+	});
+	return isChange || means.restart === "none"
+		? means
+		: { ...means, restart: "auto" };
 }
 
 // Before anything is asked of the network: a host that is not supported is refused as it is.

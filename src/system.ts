@@ -32,6 +32,18 @@ export interface RunOptions {
 	inherit?: number[];
 }
 
+export interface WatchEvents {
+	/** A whole line of either stream, without its end. */
+	line(text: string): void;
+	/** Once, when it has ended or could not be started. */
+	end(reason: string): void;
+}
+
+export interface Watcher {
+	/** Ends it at once; `end` is not called any more. */
+	stop(): void;
+}
+
 export type HttpResult =
 	| { kind: "response"; status: number; body: Uint8Array }
 	| { kind: "too-large" }
@@ -47,6 +59,8 @@ export interface System {
 	fs: FileSystem;
 	/** Runs a program to its end; a program that cannot be started gives exit code 127. */
 	run(argv: string[], options?: RunOptions): Promise<RunResult>;
+	/** Starts a program that is to run until it is stopped. */
+	watch(argv: string[], env: Record<string, string>, on: WatchEvents): Watcher;
 	/** Ends a process at once (SIGKILL); one that is gone already is fine. */
 	kill(pid: number): void;
 	/** One GET without redirects or proxy; never throws. */
@@ -61,7 +75,8 @@ export interface System {
 		nowMs(): number;
 		/** Milliseconds since 1970: for what people read, never to measure with. */
 		wallMs(): number;
-		sleep(ms: number): Promise<void>;
+		/** Ends early when the agent is asked to stop, or by `wake`. */
+		sleep(ms: number, wake?: AbortSignal): Promise<void>;
 		/** Uniform in [0, 1). */
 		random(): number;
 	};
@@ -69,6 +84,8 @@ export interface System {
 	uid(): number;
 	/** The signal that asked for the end, if one did: no new step starts, what was done is rolled back. */
 	stopSignal(): string | undefined;
+	/** Calls back at each SIGHUP from now on. */
+	onHangup(callback: () => void): void;
 	/** The directory with the templates that came with the agent. */
 	templates: string;
 }

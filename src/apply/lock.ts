@@ -19,30 +19,52 @@ export interface Lock {
 /**
  * One reconcile at a time on the machine. `flock` from util-linux locks a descriptor that the agent
  * keeps; the kernel releases it when the last holder is gone, be it the agent or a child that
- * inherited it. Waits up to timeoutMs and says for whom; then an AgentError of kind `locked`.
+ * inherited it. Waits up to timeoutMs, and says for whom once that has taken quietMs; then an
+ * AgentError of kind `locked`.
  */
 export async function acquireLock(
 	system: System,
 	timeoutMs: number,
+	quietMs = 0,
+): Promise<Lock> {
+	return acquireFile(system, paths.lock, timeoutMs, quietMs);
+}
+
+/**
+ * The lock that a daemon holds for as long as it lives, so that there is one; at once, or an
+ * AgentError of kind `locked` that names the other.
+ */
+export async function acquireDaemonLock(system: System): Promise<Lock> {
+	return acquireFile(system, paths.daemonLock, 0, 0);
+}
+
+async function acquireFile(
+	system: System,
+	path: string,
+	timeoutMs: number,
+	quietMs: number,
 ): Promise<Lock> {
 	const { fs, clock } = system;
 	openStateDirectory(fs);
 	let fd: number;
 	try {
 		// O_RDWR | O_CREAT | O_NOFOLLOW; the file is never written and never removed.
-		fd = fs.openSync(paths.lock, 0o2 | 0o100 | 0o400000, 0o644);
+		fd = fs.openSync(path, 0o2 | 0o100 | 0o400000, 0o644);
 	} catch (error) {
 		throw new AgentError(
 			"internal",
-			`the lock ${paths.lock} cannot be opened: ${explain(error)}`,
+			`the lock ${path} cannot be opened: ${explain(error)}`,
 			error,
 		);
 	}
 	const release = () => fs.closeSync(fd);
 	try {
 		if (await flock(system, fd, ["-n"])) return { fd, release };
-		let holder = describeHolder(system);
-		system.log("info", `waiting for ${holder}, which holds ${paths.lock}`);
+		let holder = describeHolder(system, path);
+		if (timeoutMs <= 0)
+			throw new AgentError("locked", `${holder} holds ${path}`);
+		let isSaid = false;
+		const startMs = clock.nowMs();
 		const seconds = Math.max(timeoutMs, 0) / 1000;
 		const deadline = clock.nowMs() + timeoutMs;
 		let checkedMs = clock.nowMs();
@@ -52,22 +74,26 @@ export async function acquireLock(
 			if (signal !== undefined) {
 				throw new AgentError(
 					"locked",
-					`${signal}: interrupted while waiting for ${holder}, which holds ${paths.lock}`,
+					`${signal}: interrupted while waiting for ${holder}, which holds ${path}`,
 				);
 			}
 			if (leftMs <= 0) break;
+			if (!isSaid && clock.nowMs() - startMs >= quietMs) {
+				system.log("info", `waiting for ${holder}, which holds ${path}`);
+				isSaid = true;
+			}
 			const sliceMs = Math.min(leftMs, signalCheckMs);
 			const wait = ["-w", String(Math.ceil(sliceMs) / 1000)];
 			if (await flock(system, fd, wait, sliceMs + 5000)) return { fd, release };
 			const isLast = deadline <= clock.nowMs();
 			if (clock.nowMs() - checkedMs < orphanCheckMs && !isLast) continue;
 			checkedMs = clock.nowMs();
-			endOverdue(system);
-			holder = describeHolder(system);
+			endOverdue(system, path);
+			holder = describeHolder(system, path);
 		}
 		throw new AgentError(
 			"locked",
-			`${holder} held ${paths.lock} for all of the ${seconds} s of --lock-timeout`,
+			`${holder} held ${path} for all of the ${seconds} s of --lock-timeout`,
 		);
 	} catch (error) {
 		release();
@@ -97,8 +123,8 @@ async function flock(
 }
 
 // A child of an agent that was killed has nobody left to end it when its time is up: whoever waits does.
-function endOverdue(system: System): void {
-	for (const { pid, command } of holders(system.fs)) {
+function endOverdue(system: System, path: string): void {
+	for (const { pid, command } of holders(system.fs, path)) {
 		const overMs = system.clock.nowMs() - limitOf(system.fs, pid);
 		if (!(overMs > graceMs)) continue;
 		system.log(
@@ -130,8 +156,8 @@ interface Holder {
 	isChild: boolean;
 }
 
-function describeHolder({ fs }: System): string {
-	const all = holders(fs);
+function describeHolder({ fs }: System, path: string): string {
+	const all = holders(fs, path);
 	const locking = all.filter(({ isLocking }) => isLocking);
 	const [holder] = [
 		...locking.filter(({ isChild }) => !isChild),
@@ -144,7 +170,7 @@ function describeHolder({ fs }: System): string {
 }
 
 // Whoever has the lock file open, waiting or not; read from /proc so that holding the lock costs no write.
-function holders(fs: FileSystem): Holder[] {
+function holders(fs: FileSystem, lock: string): Holder[] {
 	const own = selfPid(fs);
 	return listDirectory(fs, "/proc")
 		.filter((name) => /^\d+$/.test(name) && name !== own)
@@ -152,8 +178,8 @@ function holders(fs: FileSystem): Holder[] {
 			const open = listDirectory(fs, `/proc/${pid}/fd`).filter((fd) => {
 				try {
 					const path = `/proc/${pid}/fd/${fd}`;
-					const isNamed = String(fs.readlinkSync(path)) === paths.lock;
-					return isNamed && isSameFile(fs, path);
+					const isNamed = String(fs.readlinkSync(path)) === lock;
+					return isNamed && isSameFile(fs, path, lock);
 				} catch {
 					return false;
 				}
@@ -179,11 +205,11 @@ function holders(fs: FileSystem): Holder[] {
 }
 
 // A container's lock has the same name: only who has this very file open is in the way.
-function isSameFile(fs: FileSystem, path: string): boolean {
+function isSameFile(fs: FileSystem, path: string, lock: string): boolean {
 	// O_NONBLOCK, as for anything that is not known to be a regular file.
 	const fd = fs.openSync(path, 0o4000);
 	try {
-		const [one, other] = [fs.fstatSync(fd), fs.lstatSync(paths.lock)];
+		const [one, other] = [fs.fstatSync(fd), fs.lstatSync(lock)];
 		return one.ino === other?.ino && one.dev === other?.dev;
 	} finally {
 		fs.closeSync(fd);

@@ -21,6 +21,7 @@ export function openStateDirectory(fs: FileSystem): void {
 		paths.undo,
 		paths.state,
 		paths.lock,
+		paths.daemonLock,
 	]) {
 		const isDirectory = [
 			paths.stateDirectory,

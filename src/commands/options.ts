@@ -100,7 +100,8 @@ function readRequest(
 	flag: (name: string) => boolean,
 ): Request {
 	const nics = [...new Set((values.nics as string[] | undefined) ?? [])];
-	const isAll = flag("all") || ["status", "rollback"].includes(command);
+	const isAll =
+		flag("all") || ["status", "rollback", "daemon"].includes(command);
 	if (isAll && nics.length > 0)
 		throw new AgentError(
 			"usage",

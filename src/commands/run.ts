@@ -16,21 +16,27 @@ const priorities: Record<LogLevel, number> = {
 
 /** Runs one subcommand in the real world and returns its exit code; errors become one line each. */
 export async function runCommand(
-	command: "configure" | "plan" | "remove" | "rollback" | "status",
+	command: "configure" | "plan" | "remove" | "rollback" | "status" | "daemon",
 	values: Values,
 ): Promise<number> {
 	const isChanging =
 		(command === "configure" && values["dry-run"] !== true) ||
 		command === "remove" ||
-		command === "rollback";
+		command === "rollback" ||
+		command === "daemon";
 	const system = realSystem(createLog(values, process.env), isChanging);
 	try {
 		checkLogLevel(process.env.ENI_CONFIGURE_LOG_LEVEL);
-		const options = readOptions(system.fs, command, values, process.env);
+		const load = () => readOptions(system.fs, command, values, process.env);
+		const options = load();
 		if (!options.request.dryRun) requireRoot(system, command);
 		if (command === "status") {
 			const { status } = await import("./status.js");
 			return await status(system, options, writeTo(options.json));
+		}
+		if (command === "daemon") {
+			const { runDaemon } = await import("../daemon.js");
+			return await runDaemon(system, load);
 		}
 		if (command === "rollback") {
 			const { rollback } = await import("./rollback.js");
@@ -86,7 +92,7 @@ function createLog(
 				? "error"
 				: (env.ENI_CONFIGURE_LOG_LEVEL ?? "info");
 	const limit = priorities[wanted as LogLevel];
-	const isJournal = isJournalStream(env.JOURNAL_STREAM);
+	const isJournal = isJournalStream(env.JOURNAL_STREAM, process.ppid);
 	return (level, message) => {
 		if (priorities[level] > (limit ?? priorities.info)) return;
 		const prefix = isJournal ? `<${priorities[level]}>` : "eni-configure: ";
@@ -97,10 +103,13 @@ function createLog(
 }
 
 // systemd names the device and inode of the stream it made; stderr may have been sent elsewhere since.
-function isJournalStream(stream: string | undefined): boolean {
+// That of CentOS 7.2 (219) does not: there the child of process 1 whose stderr is a socket is a service.
+function isJournalStream(stream: string | undefined, parent: number): boolean {
 	try {
-		const { dev, ino } = fstatSync(2);
-		return stream === `${dev}:${ino}`;
+		const stat = fstatSync(2);
+		return stream === undefined
+			? parent === 1 && stat.isSocket()
+			: stream === `${stat.dev}:${stat.ino}`;
 	} catch {
 		return false;
 	}

@@ -7,7 +7,7 @@ import {
 	parseCidr,
 	subnetOf,
 } from "../ipv4.js";
-import type { Link, StaticSource, Verdict } from "../model.js";
+import type { Eni, Link, StaticSource, Verdict } from "../model.js";
 import type { Address, Context } from "./context.js";
 import { isOurRule } from "./managed.js";
 
@@ -26,24 +26,11 @@ export function chooseAddress(
 	if (configured && !request.fromMetadata)
 		return { ...configured, source: "config" };
 
-	const { cloud } = observed;
-	if (!cloud?.listed) {
-		return {
-			kind: "pending",
-			reason: `the metadata service: ${cloud?.problem ?? "was not asked"}`,
-			exitCode: 4,
-		};
+	const eni = answerFor(link, context);
+	if ("kind" in eni) {
+		const standing = request.daemon && recordedAddress(link, context);
+		return standing ?? eni;
 	}
-	const answer = cloud.enis[link.mac];
-	if (!cloud.listed.includes(link.mac) || answer === undefined) {
-		const reason = `the metadata service does not list its MAC ${link.mac}`;
-		return request.targets === "all"
-			? { kind: "unmanaged", reason, exitCode: 0 }
-			: { kind: "unlisted", reason, exitCode: 4 };
-	}
-	if (answer.state !== "ok")
-		return { kind: "pending", reason: answer.reason, exitCode: 4 };
-	const { eni } = answer;
 	const found: Address = {
 		addresses: eni.addresses.map(
 			(ip, index) => `${ip}/${index === 0 ? eni.prefix : 32}`,
@@ -51,7 +38,7 @@ export function chooseAddress(
 		gateway: eni.gateway,
 		source: "metadata",
 	};
-	if (request.prune) return found;
+	if (request.prune || request.daemon?.settled.includes(link.mac)) return found;
 	// --from-metadata gives up what flags or the config said, and nothing that metadata itself said before.
 	const givenUp = request.fromMetadata
 		? [observed.state.interfaces[link.mac]?.flags, configured]
@@ -59,12 +46,55 @@ export function chooseAddress(
 	return keepRecorded(link, found, givenUp, context);
 }
 
+function answerFor(
+	{ mac }: Link,
+	{ observed: { cloud }, request }: Context,
+): Eni | { kind: Verdict["kind"]; reason: string; exitCode: number } {
+	if (!cloud?.listed) {
+		return {
+			kind: "pending",
+			reason: `the metadata service: ${cloud?.problem ?? "was not asked"}`,
+			exitCode: 4,
+		};
+	}
+	const answer = cloud.enis[mac];
+	if (cloud.listed.includes(mac) && answer === undefined && request.daemon) {
+		const reason = `the metadata service has not answered about ${mac} yet`;
+		return { kind: "pending", reason, exitCode: 4 };
+	}
+	if (!cloud.listed.includes(mac) || answer === undefined) {
+		const reason = `the metadata service does not list its MAC ${mac}`;
+		if (request.daemon) return { kind: "unlisted", reason, exitCode: 0 };
+		return request.targets === "all"
+			? { kind: "unmanaged", reason, exitCode: 0 }
+			: { kind: "unlisted", reason, exitCode: 4 };
+	}
+	return answer.state === "ok"
+		? answer.eni
+		: { kind: "pending", reason: answer.reason, exitCode: 4 };
+}
+
+// What is managed is kept as it is recorded while the metadata service has nothing usable to say of it.
+function recordedAddress(
+	{ mac }: Link,
+	{ recorded }: Context,
+): Address | undefined {
+	const managed = recorded.find((one) => one.mac === mac && !one.isLeftover);
+	return (
+		managed && {
+			addresses: managed.addresses,
+			gateway: managed.gateway,
+			source: "metadata",
+		}
+	);
+}
+
 // One answer adds; taking away needs --prune (or, in the daemon, the same answer twice).
 function keepRecorded(
 	link: Link,
 	found: Address,
 	givenUp: (StaticSource | undefined)[],
-	{ recorded, notes }: Context,
+	{ recorded, notes, request }: Context,
 ): Address | { kind: Verdict["kind"]; reason: string; exitCode: number } {
 	const own = recorded.filter(
 		(managed) =>
@@ -81,11 +111,19 @@ function keepRecorded(
 			managed.addresses[0] !== found.addresses[0],
 	);
 	if (moved) {
-		return {
-			kind: "pending",
-			reason: `the metadata service now says ${found.addresses[0]} via ${found.gateway}, configured is ${moved.addresses[0]} via ${moved.gateway}: --prune accepts the change`,
-			exitCode: 4,
-		};
+		const said = `the metadata service now says ${found.addresses[0]} via ${found.gateway}, configured is ${moved.addresses[0]} via ${moved.gateway}`;
+		if (!request.daemon)
+			return {
+				kind: "pending",
+				reason: `${said}: --prune accepts the change`,
+				exitCode: 4,
+			};
+		notes.push({
+			link: link.name,
+			text: `${said}: kept until that has stayed the answer`,
+		});
+		const { addresses, gateway } = moved;
+		return { addresses, gateway, source: "metadata" };
 	}
 	const listed = found.addresses.map(ipOf);
 	const extra = [
@@ -102,7 +140,7 @@ function keepRecorded(
 	for (const cidr of extra) {
 		notes.push({
 			link: link.name,
-			text: `${ipOf(cidr)} is no longer listed by the metadata service: kept; --prune removes it`,
+			text: `${ipOf(cidr)} is no longer listed by the metadata service: kept${request.daemon ? " until that has stayed the answer" : "; --prune removes it"}`,
 		});
 	}
 	const [first = "", ...further] = found.addresses;

@@ -154,11 +154,12 @@ export function decide(
 	const waitMs = backOffLeftMs(spec, entry, observed);
 	if (waitMs > 0 && request.targets === "all") {
 		const times = entry?.backOff?.attempts ?? 1;
-		return stop(
+		const { verdict } = stop(
 			"backing-off",
 			`was rolled back ${times === 1 ? "once" : `${times} times`}, and nothing has changed since: tried again in ${Math.ceil(waitMs / 1000)} s, or at once by \`eni-configure ${name}\``,
 			exitCodes.rolledBack,
 		);
+		return { verdict: { ...verdict, retryMs: waitMs } };
 	}
 	return { spec };
 }

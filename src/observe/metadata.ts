@@ -35,6 +35,14 @@ export interface Question {
 	publicIps: boolean;
 }
 
+/** Questions that are being answered. */
+export interface Conversation {
+	/** What has been answered so far; the rest is an error that says so. */
+	view(): CloudView;
+	/** The whole answer; never rejects. */
+	settled: Promise<CloudView>;
+}
+
 interface Client {
 	read(path: string): Promise<Read>;
 	count(): number;
@@ -52,7 +60,43 @@ export async function fetchCloud(
 	state: State,
 	question: Question,
 ): Promise<CloudView> {
+	return askCloud(system, urls, state, question).settled;
+}
+
+/** The same for one who does not want to wait for the slowest answer. */
+export function askCloud(
+	system: System,
+	urls: string[],
+	state: State,
+	question: Question,
+): Conversation {
+	const enis: Record<string, EniAnswer> = {};
+	let early: Omit<CloudView, "enis" | "requests"> = {
+		instanceId: undefined,
+		primaryMac: undefined,
+		listed: undefined,
+		primaryAddresses: undefined,
+		problem: unanswered,
+	};
 	const client = createClient(system, urls);
+	return {
+		view: () => ({ ...early, enis: { ...enis }, requests: client.count() }),
+		settled: ask(client, state, question, enis, (view) => {
+			early = view;
+		}),
+	};
+}
+
+const unanswered = "has not answered yet";
+
+// Fills in `enis` as the answers come; `onListing` gets what is known before that.
+async function ask(
+	client: Client,
+	state: State,
+	question: Question,
+	enis: Record<string, EniAnswer>,
+	onListing: (view: Omit<CloudView, "enis" | "requests">) => void,
+): Promise<CloudView> {
 	const known = state.primary;
 	const [instance, listing, early] = await Promise.all([
 		client.read("instance-id"),
@@ -78,10 +122,16 @@ export async function fetchCloud(
 	const nameOf = (wanted: string) =>
 		names?.find((name) => name.toLowerCase() === wanted);
 
-	const enis: Record<string, EniAnswer> = {};
 	const wanted = [...new Set(question.macs)].filter(
 		(mac) => mac !== primaryMac,
 	);
+	const machine = {
+		instanceId,
+		primaryMac,
+		listed: names?.map((name) => name.toLowerCase()),
+		problem: names ? undefined : listingProblem(listing),
+	};
+	onListing({ ...machine, primaryAddresses: undefined });
 	const [primaryAddresses] = await Promise.all([
 		question.primaryAddresses && primaryMac
 			? fetchList(client, nameOf(primaryMac))
@@ -106,15 +156,7 @@ export async function fetchCloud(
 					answer.eni.addresses,
 				);
 	}
-	return {
-		instanceId,
-		primaryMac,
-		listed: names?.map((name) => name.toLowerCase()),
-		enis,
-		primaryAddresses,
-		problem: names ? undefined : listingProblem(listing),
-		requests: client.count(),
-	};
+	return { ...machine, enis, primaryAddresses, requests: client.count() };
 }
 
 function listingProblem(listing: Read): string {

@@ -33,11 +33,12 @@ export async function observe(
 	const question = whatToAsk(observeLinks(fs), state, request, settings);
 	const [kernel, answered] = await Promise.all([
 		observeKernel(system),
-		question &&
-			fetchCloud(system, settings.metadataUrls, state, {
-				...question,
-				publicIps,
-			}),
+		request.daemon?.cloud ??
+			(question &&
+				fetchCloud(system, settings.metadataUrls, state, {
+					...question,
+					publicIps,
+				})),
 	]);
 	const cloud =
 		answered ??
@@ -68,8 +69,8 @@ export async function observe(
 	};
 }
 
-// No question where every target has its addresses from flags or the config.
-function whatToAsk(
+/** What to ask the metadata service for a request; nothing where every target has its addresses from flags or the config. */
+export function whatToAsk(
 	links: Link[],
 	state: State,
 	request: Request,

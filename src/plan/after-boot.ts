@@ -71,6 +71,7 @@ export function afterBootSteps(
 			),
 			baseline: now,
 			touched: [],
+			left: [],
 		},
 		now,
 	);

@@ -3,6 +3,7 @@ import type { InterfaceSpec, KernelState, Managed, Step } from "../model.js";
 import { hasAddress } from "./addresses.js";
 import { defaultRouteSteps, foreignSteps } from "./foreign.js";
 import { obsoleteSteps } from "./obsolete.js";
+import { stepKey } from "./step-key.js";
 import {
 	connectedRoute,
 	isConnected,
@@ -26,6 +27,8 @@ export interface KernelWant {
 	baseline: KernelState;
 	/** Links that a command of this run may have bounced; "all" after a service restart. */
 	touched: string[] | "all";
+	/** Keys of steps that are left undone for now. */
+	left: string[];
 }
 
 /**
@@ -34,7 +37,7 @@ export interface KernelWant {
  */
 export function kernelDifference(want: KernelWant, now: KernelState): Step[] {
 	const adds = want.interfaces.flatMap((spec) => additions(spec, now));
-	return [
+	const steps = [
 		...sysctlSteps(want, now),
 		...adds,
 		...want.interfaces.flatMap((spec) => demotion(spec, now, adds)),
@@ -45,6 +48,9 @@ export function kernelDifference(want: KernelWant, now: KernelState): Step[] {
 			.map(({ name }): Step => ({ kind: "link", link: name, op: "down" })),
 		...defaultRouteSteps(want, now),
 	];
+	return want.left.length === 0
+		? steps
+		: steps.filter((step) => !want.left.includes(stepKey(step)));
 }
 
 function additions(spec: InterfaceSpec, now: KernelState): Step[] {

@@ -49,10 +49,16 @@ export function wantedSysctls(
 			...observed.state.sysctls,
 			...Object.assign(
 				{},
-				...desired.gone.map(
-					(managed) =>
-						observed.state.interfaces[managed.mac]?.before?.sysctls ?? {},
-				),
+				// Of a link that has been unplugged nothing is left; another one may have its name.
+				...desired.gone
+					.filter(({ name, mac }) =>
+						observed.links.some(
+							(link) => link.name === name && link.mac === mac,
+						),
+					)
+					.map(
+						({ mac }) => observed.state.interfaces[mac]?.before?.sysctls ?? {},
+					),
 			),
 		}).filter(
 			([key]) =>

@@ -1,6 +1,8 @@
 export interface FakeClock {
 	nowMs(): number;
-	sleep(ms: number): Promise<void>;
+	sleep(ms: number, wake?: AbortSignal): Promise<void>;
+	/** Ends every sleep now, as a signal to the agent does. */
+	wakeAll(): void;
 	random(): number;
 }
 
@@ -11,7 +13,7 @@ export interface FakeClock {
 export function createClock(): FakeClock {
 	let now = 1_000;
 	let isScheduled = false;
-	const sleepers: { at: number; wake: () => void }[] = [];
+	let sleepers: { at: number; wake: () => void }[] = [];
 	function schedule(): void {
 		if (isScheduled) return;
 		isScheduled = true;
@@ -28,11 +30,21 @@ export function createClock(): FakeClock {
 	}
 	return {
 		nowMs: () => now,
-		sleep: (ms) =>
+		sleep: (ms, signal) =>
 			new Promise((wake) => {
-				sleepers.push({ at: now + Math.max(ms, 0), wake });
+				if (signal?.aborted) return wake();
+				const sleeper = { at: now + Math.max(ms, 0), wake };
+				sleepers.push(sleeper);
+				signal?.addEventListener("abort", () => {
+					sleepers = sleepers.filter((one) => one !== sleeper);
+					wake();
+				});
 				schedule();
 			}),
+		wakeAll: () => {
+			for (const { wake } of sleepers) wake();
+			sleepers = [];
+		},
 		random: () => 0.5,
 	};
 }

@@ -2,6 +2,7 @@ import type { LogLevel, System } from "../../src/system";
 import type { FakeClock } from "./clock";
 import type { Nic, NicOptions } from "./cloud";
 import type { Attributes, Disk, FileOnDisk, Loss } from "./disk";
+import type { Signals } from "./guest-system";
 import type { Kernel, KernelLink } from "./kernel-types";
 import type { Metadata } from "./metadata";
 import type { Operations } from "./operations";
@@ -31,6 +32,7 @@ export interface FakeHost {
 	programs: ProgramHost;
 	/** Links on which nobody answers ARP. */
 	silent: Set<string>;
+	signals: Signals;
 	/** Other processes by pid. */
 	readonly processes: Map<
 		number,

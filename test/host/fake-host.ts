@@ -36,6 +36,12 @@ export async function createFakeHost(
 	const log: FakeHost["log"] = [];
 	const silent = new Set<string>();
 	const processes: FakeHost["processes"] = new Map();
+	const signals: FakeHost["signals"] = {
+		stop: undefined,
+		hangup: () => {},
+		watchers: new Set(),
+		started: 0,
+	};
 	let kernel = createKernel();
 	let boots = 0;
 	// Whether /proc and /sys have fallen behind the kernel.
@@ -128,6 +134,7 @@ export async function createFakeHost(
 				return processes;
 			},
 			log: (level, message) => log.push({ level, message }),
+			signals,
 		});
 		return { system, end: own.end };
 	}
@@ -136,6 +143,7 @@ export async function createFakeHost(
 		for (const fd of [...open.keys()]) agent.system.fs.closeSync(fd);
 		agent.end();
 		operations.revive();
+		signals.watchers.clear();
 		agent = startProcess();
 	}
 
@@ -161,6 +169,7 @@ export async function createFakeHost(
 		metadata,
 		programs,
 		silent,
+		signals,
 		get processes() {
 			isStale = true;
 			return processes;

@@ -1,4 +1,4 @@
-import type { FileSystem, System } from "../../src/system";
+import type { FileSystem, System, WatchEvents } from "../../src/system";
 import type { FakeHost } from "./fake-host-types";
 import type { Metadata } from "./metadata";
 import type { Operations } from "./operations";
@@ -18,6 +18,17 @@ export interface Parts {
 	/** Other processes by pid. */
 	processes: FakeHost["processes"];
 	log: System["log"];
+	signals: Signals;
+}
+
+/** What reaches a daemon from outside. */
+export interface Signals {
+	stop: string | undefined;
+	hangup: () => void;
+	/** Monitors that run. */
+	watchers: Set<WatchEvents>;
+	/** How many were started. */
+	started: number;
 }
 
 /** The agent's System over a fake host. */
@@ -30,6 +41,7 @@ export function createSystem({
 	templates,
 	processes,
 	log,
+	signals,
 }: Parts): System {
 	const { clock } = programs;
 
@@ -90,12 +102,20 @@ export function createSystem({
 			nowMs: clock.nowMs,
 			// A morning in 2026 plus the time that has passed.
 			wallMs: () => 1_790_000_000_000 + clock.nowMs(),
-			sleep: (ms) => whileAlive(() => clock.sleep(ms)),
+			sleep: (ms, wake) => whileAlive(() => clock.sleep(ms, wake)),
 			random: clock.random,
 		},
 		log,
 		uid: () => 0,
-		stopSignal: () => undefined,
+		stopSignal: () => signals.stop,
+		onHangup: (callback) => {
+			signals.hangup = callback;
+		},
+		watch: (_argv, _env, on) => {
+			signals.watchers.add(on);
+			signals.started += 1;
+			return { stop: () => signals.watchers.delete(on) };
+		},
 		templates,
 	};
 }

@@ -94,6 +94,7 @@ describe("what is looked at afterwards", () => {
 		down: [],
 		baseline: now,
 		touched: [],
+		left: [],
 	};
 
 	test("a kernel as wanted has no findings", () => {
@@ -197,7 +198,7 @@ describe("what is looked at afterwards", () => {
 		expect(
 			kinds(
 				kernelFindings(
-					{ ...want, baseline: before, touched: ["eth1"] },
+					{ ...want, baseline: before, touched: ["eth1"], left: [] },
 					stolen,
 				),
 			),

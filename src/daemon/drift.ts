@@ -1,0 +1,141 @@
+import type { Managed, Observed, Step } from "../model.js";
+import { kernelDifference } from "../plan/kernel-difference.js";
+import { stepKey } from "../plan/step-key.js";
+import { kernelWant } from "../plan.js";
+import type { Prepared } from "../prepared.js";
+
+/** One thing that was not as the agent had left it. */
+export interface Drift {
+	/** Tells it from other things, for as long as the daemon runs. */
+	key: string;
+	link: string | undefined;
+	/** What was wrong, such as `10.0.1.21/32 was missing`. */
+	what: string;
+}
+
+/**
+ * What had drifted: steps of a pass for links whose spec is the one on record. A new NIC, or an
+ * address assigned meanwhile, is a change and no drift.
+ */
+export function findDrift(prepared: Prepared): Drift[] {
+	const { observed, desired, plan } = prepared;
+	const steady = desired.interfaces
+		.filter((spec) => isSteady(spec, desired.recorded, observed))
+		.map(({ name }) => name);
+	const isAllSteady = steady.length === desired.interfaces.length;
+	const isShared = ({ link }: Step) =>
+		link === undefined || link === desired.primary?.name;
+	// With another setting, or the last NIC gone, the values change on purpose.
+	const isSame =
+		observed.state.rpFilter === desired.rpFilter &&
+		desired.gone.length === 0 &&
+		steady.length > 0;
+	const files = plan.steps.filter(
+		(step) => step.kind === "write" || step.kind === "remove",
+	);
+	const kernel = kernelDifference(kernelWant(observed, desired), observed);
+	const steps = plan.steps.length === 0 ? [] : [...files, ...kernel];
+	return steps
+		.filter((step) =>
+			isShared(step)
+				? isSame && (isAllSteady || step.kind === "sysctl")
+				: steady.includes(step.link ?? ""),
+		)
+		.map((step) => ({
+			key: stepKey(step),
+			link: step.link,
+			what: describe(step),
+		}));
+}
+
+/** Whether a spec is what the record already says of the link. */
+function isSteady(
+	spec: Managed | Prepared["desired"]["interfaces"][number],
+	recorded: Managed[],
+	observed: Observed,
+): boolean {
+	const keyOf = ({ name, mac, addresses, gateway, table }: typeof spec) =>
+		JSON.stringify([name, mac, addresses, gateway, table]);
+	return recorded.some(
+		(managed) =>
+			keyOf(managed) === keyOf(spec) &&
+			observed.state.interfaces[managed.mac]?.managed !== undefined,
+	);
+}
+
+function describe(step: Step): string {
+	switch (step.kind) {
+		case "write":
+			return `${step.path} was ${step.before ? "different" : "missing"}`;
+		case "remove":
+			return `${step.path} was there`;
+		case "sysctl":
+			return `net.ipv4.${step.key.replaceAll("/", ".")} was ${step.before ?? "unset"}`;
+		case "link":
+			return `the link was ${step.op === "up" ? "down" : "up"}`;
+		case "addr":
+			return `${step.words[0]} was ${step.op === "add" ? "missing" : "there"}`;
+		case "rule":
+		case "route":
+			return `the ${step.kind} ${step.words.join(" ")} was ${step.op === "del" ? "there" : "missing"}`;
+		default:
+			return step.argv.join(" ");
+	}
+}
+
+/** How often one thing has drifted, and until when it is left alone. */
+export interface DriftRecord extends Drift {
+	/** When it was put right, in ms since the boot, as far as it counts. */
+	atMs: number[];
+	times: number;
+	/** How often it was left alone, which decides for how long the next time. */
+	rounds: number;
+	leftUntilMs: number;
+}
+
+// Three times within ten minutes is somebody's will, not an accident.
+const fightTimes = 3;
+const windowMs = 10 * 60_000;
+const leaveMs = [60_000, 120_000, 300_000, 600_000];
+// What has been quiet for so long has found its peace.
+const peaceMs = 30 * 60_000;
+const maxRecords = 200;
+
+/**
+ * The records after a pass put things right. `fights` are those that are left alone from now on:
+ * for 1, 2, 5, then 10 minutes, then put right once more to see whether it holds.
+ */
+export function nextDriftRecords(
+	records: DriftRecord[],
+	drift: Drift[],
+	nowMs: number,
+): { records: DriftRecord[]; fights: DriftRecord[] } {
+	const fights: DriftRecord[] = [];
+	const kept = records.filter(
+		({ key, atMs, leftUntilMs }) =>
+			!drift.some((one) => one.key === key) &&
+			nowMs - Math.max(atMs.at(-1) ?? 0, leftUntilMs) < peaceMs,
+	);
+	const renewed = drift.map((one): DriftRecord => {
+		const old = records.find(({ key }) => key === one.key);
+		const atMs = [
+			...(old?.atMs ?? []).filter((at) => nowMs - at < windowMs),
+			nowMs,
+		].slice(-fightTimes);
+		const rounds = old?.rounds ?? 0;
+		// Left alone before, put right once more, and undone again: no second chance in a row.
+		const isFight = atMs.length >= fightTimes || rounds > 0;
+		const record: DriftRecord = {
+			...one,
+			atMs,
+			times: (old?.times ?? 0) + 1,
+			rounds: isFight ? rounds + 1 : 0,
+			leftUntilMs: isFight
+				? nowMs + (leaveMs[Math.min(rounds, leaveMs.length - 1)] ?? 0)
+				: 0,
+		};
+		if (isFight) fights.push(record);
+		return record;
+	});
+	return { records: [...kept, ...renewed].slice(-maxRecords), fights };
+}

@@ -1,0 +1,31 @@
+const firstMs = [250, 500];
+// What a new NIC may wait once its metadata are there: short, for somebody is waiting for it.
+const eagerMs = 1000;
+const eagerForMs = 10 * 60_000;
+const laterMs = [2000, 5000, 10_000, 30_000];
+
+/**
+ * The wait before the next question about NICs whose metadata are not there yet: 0.25, 0.5, then 1 s
+ * for ten minutes, then 2, 5, 10 and 30 s; a quarter more or less, so that a fleet does not ask in
+ * step. `attempt` counts from 0, `waitedMs` is how long the newest of them has been waiting.
+ */
+export function askAgainMs(
+	attempt: number,
+	waitedMs: number,
+	random: number,
+): number {
+	const late = Math.floor((waitedMs - eagerForMs) / 30_000);
+	const base =
+		waitedMs < eagerForMs
+			? (firstMs[attempt] ?? eagerMs)
+			: (laterMs[Math.min(late, laterMs.length - 1)] ?? 30_000);
+	return base * (0.75 + random / 2);
+}
+
+const failureMs = [1000, 2000, 5000, 10_000, 30_000];
+
+/** The wait after a pass that could not do its work at all: somebody had the lock, a template is wrong. */
+export function passAgainMs(failures: number, random: number): number {
+	const base = failureMs[Math.min(failures, failureMs.length) - 1] ?? 1000;
+	return base * (0.75 + random / 2);
+}
