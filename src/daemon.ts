@@ -1,40 +1,34 @@
-import { ensureDirectory, writeAtomically } from "./apply/atomic.js";
 import { acquireDaemonLock } from "./apply/lock.js";
 import { describeChanges } from "./daemon/changes.js";
-import { openCloud } from "./daemon/conversation.js";
+import { openCloud } from "./daemon/cloud.js";
+import { conditionsOf } from "./daemon/conditions.js";
 import {
 	type DriftRecord,
+	describeFight,
 	findDrift,
 	nextDriftRecords,
 } from "./daemon/drift.js";
-import { parseHint } from "./daemon/hints.js";
 import { endOrphans, startMonitor, startTicks } from "./daemon/monitor.js";
-import { nextReleases, type Releases, settleMs } from "./daemon/releases.js";
-import { askAgainMs, passAgainMs } from "./daemon/retry.js";
-import { notCandidate } from "./desire/candidate.js";
-import { managedBy } from "./desire/managed.js";
+import { watchNics } from "./daemon/nics.js";
+import { settleMs } from "./daemon/releases.js";
+import {
+	askAgainMs,
+	firstResyncMs,
+	passAgainMs,
+	resyncMs,
+} from "./daemon/retry.js";
+import { writeDaemonStatus } from "./daemon/status-file.js";
+import { createTimers } from "./daemon/timers.js";
+import { createTriggers } from "./daemon/triggers.js";
+import { createVoice } from "./daemon/voice.js";
 import { AgentError, isAgentError, messageOf } from "./errors.js";
-import type {
-	CloudView,
-	DaemonStatus,
-	Link,
-	Request,
-	Settings,
-	Verdict,
-} from "./model.js";
-import { observeLinkFiles } from "./observe/link-files.js";
-import { observeLinks } from "./observe/links.js";
+import type { DaemonStatus, Request, Settings, Verdict } from "./model.js";
 import { whatToAsk } from "./observe/observe.js";
-import { paths } from "./paths.js";
 import type { Prepared } from "./prepared.js";
 import { reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
 import { readRecord, readState } from "./state.js";
-import type { LogLevel, System } from "./system.js";
-
-// A NIC that appears says so in several lines: the pass waits until they have come.
-const calmMs = 10;
-const maxCalmMs = 50;
+import type { System } from "./system.js";
 
 /** What the daemon goes by; read again at each SIGHUP. */
 export interface DaemonOptions {
@@ -46,8 +40,8 @@ export interface DaemonOptions {
 /**
  * Keeps the guest equal to what the cloud says until a signal ends it; returns the exit code. Events
  * and timers are hints that there may be something to do; what there is to do, each pass finds out
- * anew with reconcile(). One pass at a time, and one waiting. Throws an AgentError of kind `locked`
- * where another daemon runs.
+ * anew with reconcile(). One pass at a time, and at most one waiting. Throws an AgentError of kind
+ * `locked` where another daemon runs.
  */
 export async function runDaemon(
 	system: System,
@@ -71,244 +65,126 @@ async function watch(
 ): Promise<number> {
 	const { clock, fs, log } = system;
 	let options = load();
-	const random = () => clock.random();
-
-	// Why the next pass is to be made; empty means there is none to make.
-	const triggers = new Set<string>();
-	let lastHintMs = 0;
-	let wake = new AbortController();
-	function trigger(why: string): void {
-		triggers.add(why);
-		wake.abort();
-	}
-
-	// When a link that is not configured was first heard of.
-	const seenMs = new Map<string, number>();
-	// NIC names by MAC at the last look, to know what came and went.
-	let known: Link[] = [];
-	let hasNews = true;
-	function onLine(line: string): void {
-		const hint = parseHint(line, options.settings.exclude.names, (ifindex) =>
-			known.some((link) => link.ifindex === ifindex),
-		);
-		if (!hint) return;
-		const now = clock.nowMs();
-		const nic = known.find(
-			({ name, ifindex }) => ifindex === hint.ifindex || name === hint.link,
-		);
-		const link = nic?.name ?? hint.link;
-		if (hint.kind === "link") {
-			if (!nic && !candidates().some(({ name }) => name === link)) return;
-			if (!seenMs.has(link)) seenMs.set(link, now);
-		}
-		lastHintMs = now;
-		trigger(link || "lost events");
-	}
-	const candidates = () =>
-		observeLinks(fs).filter(
-			(link) => notCandidate(link, options.settings.exclude) === undefined,
-		);
-
-	let isAnnounced = false;
-	const monitor = startMonitor(system, onLine, (reason) => {
-		if (!isAnnounced) log("warning", `ip monitor: ${reason}`);
-		isAnnounced = true;
-		hasNews = true;
-		lastHintMs = clock.nowMs();
-		trigger("lost events");
-	});
-
-	let releases: Releases = {};
-	const settled = new Set<string>();
-	let drift: DriftRecord[] = [];
+	const triggers = createTriggers(system);
+	const timers = createTimers();
+	const voice = createVoice(log);
+	const nics = watchNics(system, () => options.settings.exclude);
+	const started = timeText(0);
+	// Something may have changed that no link tells of: ask the metadata service before the next pass.
+	let mustAsk = true;
+	// MACs whose answers may take addresses away in the next pass.
+	const believed = new Set<string>();
+	// NICs without usable metadata so far, since when, and how often they have been asked about.
 	let waiting: Verdict[] = [];
-	let answeredAt: string | undefined;
-	let answerProblem: string | undefined;
+	let [waitingSinceMs, asked] = [0, 0];
+	let drift: DriftRecord[] = [];
+	let failures = 0;
+	let record = readRecord(system)?.content;
+	let lastChange: DaemonStatus["lastChange"];
+	let exitCode = 0;
+
+	function timeText(afterMs: number): string {
+		return new Date(clock.wallMs() + afterMs).toISOString();
+	}
+
 	const cloud = openCloud(
 		system,
 		() => options.settings.metadataUrls,
-		(view, isLate) => {
-			const isListed = view.listed !== undefined;
-			if (isListed) answeredAt = timeText();
-			answerProblem = problemOf(view);
-			const recorded = managedBy(observeLinkFiles(fs), readState(system));
-			const next = nextReleases(
-				releases,
-				view,
-				recorded.filter(({ isLeftover }) => !isLeftover),
-				clock.nowMs(),
-			);
-			releases = next.releases;
-			for (const mac of next.settled) settled.add(mac);
+		({ view, isLate, settled }) => {
+			for (const mac of settled) believed.add(mac);
 			const isReady = waiting.some(
 				({ mac }) => mac !== undefined && view.enis[mac]?.state === "ok",
 			);
-			if (isLate || isReady || next.settled.length > 0) trigger("metadata");
+			if (isLate || isReady || settled.length > 0) triggers.add("metadata");
+		},
+	);
+	const monitor = startMonitor(
+		system,
+		(line) => {
+			const reason = nics.hear(line);
+			if (reason !== undefined) triggers.hint(reason);
+		},
+		(reason, failed) => {
+			if (failed === 1) log("warning", `ip monitor ${reason}: started again`);
+			mustAsk = true;
+			triggers.hint("lost events");
 		},
 	);
 	system.onHangup(() => {
 		try {
 			options = load();
-			log("info", "SIGHUP: settings read again");
 		} catch (error) {
 			log(
 				"error",
 				`SIGHUP: ${messageOf(error)}; going on with the old settings`,
 			);
 		}
-		hasNews = true;
-		trigger("SIGHUP");
+		mustAsk = true;
+		triggers.add("SIGHUP");
 	});
 
-	// Timers, as times: whatever is due is found by looking.
-	const startedAt = timeText();
-	let nextResyncMs = clock.nowMs();
-	let nextAskMs = Number.POSITIVE_INFINITY;
-	let waitingSinceMs = 0;
-	let asks = 0;
-	let nextPassMs = Number.POSITIVE_INFINITY;
-	let failures = 0;
-	let record = readRecord(system)?.content;
-	let lastChange: DaemonStatus["lastChange"];
-	let exitCode = 0;
-
-	function timeText(afterMs = 0): string {
-		return new Date(clock.wallMs() + afterMs).toISOString();
-	}
-
-	function resyncMs(): number {
-		return options.settings.resyncSeconds * 1000 * (0.9 + random() * 0.2);
-	}
-
-	function nextReleaseMs(): number {
-		return Math.min(
-			...Object.values(releases).map(({ sinceMs }) => sinceMs + settleMs),
-		);
-	}
-
-	function nextTruceMs(): number {
-		const now = clock.nowMs();
-		return Math.min(
-			...drift
-				.filter(({ leftUntilMs }) => leftUntilMs > now)
-				.map(({ leftUntilMs }) => leftUntilMs),
-		);
-	}
-	let truceMs = Number.POSITIVE_INFINITY;
-	let releaseMs = Number.POSITIVE_INFINITY;
-
-	// Turns what is due into triggers.
+	// Whatever is due becomes a reason for a pass, or a question.
 	function checkTimers(): void {
 		const now = clock.nowMs();
-		monitor.check();
-		if (now >= nextResyncMs) {
-			hasNews = true;
-			triggers.add(
-				triggers.size === 0 && isAnnouncedStart ? "resync" : "start",
-			);
-			// The first one at any time, so that machines that were started together do not stay in step.
-			const first = 0.2 + random() * 0.8;
-			nextResyncMs = now + resyncMs() * (isAnnouncedStart ? 1 : first);
-			isAnnouncedStart = true;
-		}
-		if (now >= releaseMs) {
-			hasNews = true;
-			triggers.add("release");
-			releaseMs = Number.POSITIVE_INFINITY;
-		}
-		if (now >= truceMs) {
-			triggers.add("drift");
-			truceMs = Number.POSITIVE_INFINITY;
-		}
-		if (now >= nextPassMs) {
-			triggers.add("retry");
-			nextPassMs = Number.POSITIVE_INFINITY;
-		}
-		if (now >= nextAskMs) {
-			nextAskMs = now + askAgainMs(asks, now - waitingSinceMs, random());
-			asks += 1;
-			const macs = waiting.flatMap(({ mac }) => mac ?? []);
-			void cloud.ask({ macs, primaryAddresses: false, publicIps: false }, true);
-		}
+		const due = timers.take(now);
+		if (due.includes("monitor")) monitor.start();
+		if (due.includes("resync"))
+			timers.set("resync", now + resyncMs(options.settings, clock.random()));
+		if (due.includes("resync") || due.includes("release")) mustAsk = true;
+		for (const name of due)
+			if (name !== "monitor" && name !== "ask") triggers.add(name);
+		if (due.includes("ask")) askAboutWaiting();
+		const restartMs = monitor.startAtMs();
+		if (restartMs !== undefined) timers.set("monitor", restartMs);
 	}
-	let isAnnouncedStart = false;
 
-	function msUntilNext(): number {
+	function askAboutWaiting(): void {
+		if (waiting.length === 0) return;
 		const now = clock.nowMs();
-		const next = Math.min(
-			nextResyncMs,
-			nextAskMs,
-			nextPassMs,
-			releaseMs,
-			truceMs,
-			now + (monitor.waitMs() ?? Number.POSITIVE_INFINITY),
-		);
-		return Math.max(next - now, 0);
-	}
-
-	async function calm(): Promise<void> {
-		const limit = clock.nowMs() + maxCalmMs;
-		for (;;) {
-			const leftMs = Math.min(lastHintMs + calmMs, limit) - clock.nowMs();
-			if (leftMs <= 0 || system.stopSignal()) return;
-			await clock.sleep(leftMs);
-		}
+		const delayMs = askAgainMs(asked, now - waitingSinceMs, clock.random());
+		timers.set("ask", now + delayMs);
+		asked += 1;
+		const macs = waiting.flatMap(({ mac }) => mac ?? []);
+		const question = { macs, primaryAddresses: false, publicIps: false };
+		void cloud.ask(question, true);
 	}
 
 	async function askIfNeeded(): Promise<void> {
-		const links = candidates();
-		const keyOf = (all: Link[]) =>
-			all.map(({ name, mac }) => `${name} ${mac}`).join("\n");
-		const isChanged = keyOf(links) !== keyOf(known);
-		if (isChanged) cloud.keep(links.map(({ mac }) => mac));
-		known = links;
+		const isChanged = nics.look();
+		if (isChanged) cloud.keep(nics.list().map(({ mac }) => mac));
 		// A command on the side may have been told something newer.
-		const content = readRecord(system)?.content;
-		if (!isChanged && !hasNews && content === record) return;
-		hasNews = false;
+		const isRecordChanged = readRecord(system)?.content !== record;
+		if (!isChanged && !mustAsk && !isRecordChanged) return;
+		mustAsk = false;
+		const { request, settings } = options;
 		const question = whatToAsk(
-			links,
+			nics.list(),
 			readState(system),
-			options.request,
-			options.settings,
+			request,
+			settings,
 		);
 		if (question) await cloud.ask({ ...question, publicIps: false }, false);
 	}
 
-	const said = new Map<string, string>();
-	// One line when something begins, none while it lasts.
-	function sayOnce(entries: { key: string; level: LogLevel; text: string }[]) {
-		for (const key of said.keys())
-			if (!entries.some((entry) => entry.key === key)) said.delete(key);
-		for (const { key, level, text } of entries) {
-			log(said.has(key) ? "debug" : level, text);
-			said.set(key, text);
-		}
-	}
-
 	async function pass(): Promise<void> {
-		const why = [...triggers].join(", ");
-		triggers.clear();
+		const reasons = triggers.take().join(", ");
 		const startMs = clock.nowMs();
+		log("debug", `looking: ${reasons}`);
+		const settled = [...believed];
 		const left = drift
 			.filter(({ leftUntilMs }) => leftUntilMs > startMs)
 			.map(({ key }) => key);
-		const believed = [...settled];
-		log("debug", `looking: ${why}`);
+		const daemon = { cloud: cloud.view(), settled, left };
+		const request: Request = { ...options.request, daemon };
 		try {
-			const report = await reconcile(
-				system,
-				{
-					...options.request,
-					daemon: { cloud: cloud.view(), settled: believed, left },
-				},
-				options.settings,
-				options.lockTimeoutMs,
-			);
+			const { settings, lockTimeoutMs } = options;
+			const report = await reconcile(system, request, settings, lockTimeoutMs);
+			for (const mac of settled) believed.delete(mac);
 			const ms = clock.nowMs() - startMs;
-			for (const mac of believed) settled.delete(mac);
-			tell(report, report.prepared, ms);
-			writeStatus(why, report, ms);
+			digest(report, report.prepared, ms);
+			const { outcome, error } = report;
+			const { verdicts } = report.prepared.desired;
+			publish({ trigger: reasons, outcome, ms, error }, verdicts);
 		} catch (error) {
 			const known = isAgentError(error)
 				? error
@@ -319,197 +195,153 @@ async function watch(
 				return;
 			}
 			failures += 1;
-			nextPassMs = clock.nowMs() + passAgainMs(failures, random());
-			sayOnce([{ key: known.message, level: "error", text: known.message }]);
-			writeStatus(why, known, clock.nowMs() - startMs);
+			timers.set(
+				"retry",
+				clock.nowMs() + passAgainMs(failures, clock.random()),
+			);
+			const { message } = known;
+			voice([{ key: message, level: "error", text: message }]);
+			const ms = clock.nowMs() - startMs;
+			publish({ trigger: reasons, outcome: "refused", ms, error: message }, []);
 		}
 		record = readRecord(system)?.content;
 	}
 
-	function tell(report: Report, prepared: Prepared, ms: number): void {
+	// What a pass has done is said, and what it has left open is put on a timer.
+	function digest(report: Report, prepared: Prepared, ms: number): void {
 		const now = clock.nowMs();
-		const { desired } = prepared;
-		const isDone =
-			report.outcome !== "rolled-back" && report.error === undefined;
-		const drifted = isDone ? findDrift(prepared) : [];
-		const changes = describeChanges(report, prepared, drifted, ms, (link) => {
-			const since = seenMs.get(link);
-			return since === undefined ? undefined : now - since;
-		});
+		const { verdicts } = prepared.desired;
+		const isHeld = report.outcome === "applied" || report.outcome === "pending";
+		const drifted = isHeld && !report.error ? findDrift(prepared) : [];
+		const changes = describeChanges(
+			report,
+			prepared,
+			drifted,
+			ms,
+			nics.heardForMs,
+		);
 		for (const { level, link, text } of changes) {
 			log(level, link ? `${link}: ${text}` : text);
-			lastChange = { at: timeText(), link, text };
+			lastChange = { at: timeText(0), link, text };
 		}
-		if (report.recovered && changes.length === 0)
-			lastChange = { at: timeText(), link: undefined, text: "recovered" };
+		if (report.outcome === "rollback-failed") exitCode = report.exitCode;
+		else exitCode = 0;
+
 		const next = nextDriftRecords(drift, drifted, now);
 		drift = next.records;
-		for (const { link, what, times, leftUntilMs } of next.fights)
-			log(
-				"warning",
-				`${link ? `${link}: ` : ""}${what}, ${times} times by now: something else keeps changing it; left as it is for ${Math.round((leftUntilMs - now) / 60_000)} min (look for another agent, a script or a cron job)`,
-			);
-		truceMs = nextTruceMs();
-		releaseMs = nextReleaseMs();
+		for (const fight of next.fights) log("warning", describeFight(fight, now));
+		const truces = drift.map(({ leftUntilMs }) => leftUntilMs);
+		timers.set("truce", Math.min(...truces.filter((atMs) => atMs > now)));
+		const releases = Object.values(cloud.releases());
+		const dueMs = releases.map(({ sinceMs }) => sinceMs + settleMs);
+		timers.set("release", Math.min(...dueMs.filter((atMs) => atMs > now)));
 
-		const isWaiting = ({ link, kind }: Verdict) =>
-			link !== "-" && (kind === "pending" || kind === "unlisted");
 		const before = waiting.map(({ mac }) => mac).join();
-		waiting = desired.verdicts.filter(isWaiting);
+		waiting = verdicts.filter(
+			({ link, kind }) =>
+				link !== "-" && (kind === "pending" || kind === "unlisted"),
+		);
 		if (waiting.map(({ mac }) => mac).join() !== before) {
-			asks = 0;
-			waitingSinceMs = now;
-			nextAskMs = now;
+			[waitingSinceMs, asked] = [now, 1];
+			timers.set("ask", now + askAgainMs(0, 0, clock.random()));
 		}
-		if (waiting.length === 0) nextAskMs = Number.POSITIVE_INFINITY;
-		else if (nextAskMs <= now) {
-			nextAskMs = now + askAgainMs(asks, now - waitingSinceMs, random());
-			asks += 1;
-		}
-		for (const name of seenMs.keys())
-			if (!waiting.some(({ link }) => link === name)) seenMs.delete(name);
+		nics.forget(waiting.map(({ link }) => link));
 
-		const retries = desired.verdicts.flatMap(({ retryMs }) => retryMs ?? []);
-		const rolledBack = report.interfaces.some(({ outcome }) =>
+		const isFailed = report.error !== undefined;
+		failures = isFailed ? failures + 1 : 0;
+		const isRolledBack = report.interfaces.some(({ outcome }) =>
 			outcome.startsWith("roll"),
 		);
-		failures = report.error === undefined && !rolledBack ? 0 : failures + 1;
-		nextPassMs =
-			failures > 0
-				? now + passAgainMs(failures, random())
-				: now + Math.min(...retries) + 100;
-		sayOnce([
-			...(report.error === undefined
-				? []
-				: [
-						{
-							key: report.error,
-							level: "warning" as const,
-							text: report.error,
-						},
-					]),
-			...desired.verdicts
-				.filter(({ kind, link }) => kind !== "primary" && link !== "-")
-				.map(({ link, kind, reason }) => ({
-					key: `${link} ${kind}`,
-					level:
-						kind === "unlisted" || kind === "released"
-							? ("info" as const)
-							: ("warning" as const),
-					text: `${link}: ${reason}`,
-				})),
-			...report.notes.map(({ link, text }) => ({
-				key: `${link} ${text}`,
-				level: "warning" as const,
-				text: `${link ? `${link}: ` : ""}${text}`,
-			})),
-			...report.findings
-				.filter(({ kind }) => kind === "sysctl-file")
-				.map(({ want, got }) => ({
-					key: `${want} ${got}`,
-					level: "warning" as const,
-					text: `${want} is wanted, and ${got}`,
-				})),
-		]);
+		const retries = verdicts.flatMap(({ retryMs }) => retryMs ?? []);
+		// The pass after a roll back finds out how long that is backed off from.
+		const delayMs = isFailed
+			? passAgainMs(failures, clock.random())
+			: Math.min(...retries, isRolledBack ? passAgainMs(1, 0.5) : Infinity);
+		timers.set("retry", now + delayMs);
+		voice(conditionsOf(report, verdicts));
 	}
 
-	function writeStatus(
-		why: string,
-		result: Report | AgentError,
-		ms: number,
+	function publish(
+		lastPass: Omit<DaemonStatus["lastPass"], "at">,
+		verdicts: Verdict[],
 	): void {
 		const now = clock.nowMs();
-		const isReport = !isAgentError(result);
-		const at = (dueMs: number) => timeText(dueMs - now);
-		const error = isReport ? result.error : result.message;
-		const all = isReport
-			? (result as Report & { prepared?: Prepared }).prepared?.desired.verdicts
-			: undefined;
+		const at = (ms: number) => timeText(ms - now);
+		const answeredMs = cloud.answeredMs();
+		const isAskedAbout = ({ link }: Verdict) =>
+			waiting.some((one) => one.link === link);
+		const retryAt = (verdict: Verdict) =>
+			verdict.retryMs !== undefined
+				? timeText(verdict.retryMs)
+				: isAskedAbout(verdict)
+					? at(timers.at("ask"))
+					: undefined;
 		const status: DaemonStatus = {
 			version: 1,
 			pid: Number(fs.readlinkSync("/proc/self")),
 			startTicks: startTicks(fs, "self") ?? 0,
-			startedAt,
-			writtenAt: timeText(),
-			nextResyncAt: at(nextResyncMs),
-			metadata: { problem: answerProblem, answeredAt },
+			startedAt: started,
+			writtenAt: timeText(0),
+			nextResyncAt: at(timers.at("resync")),
+			metadata: {
+				problem: cloud.problem(),
+				answeredAt: answeredMs === undefined ? undefined : at(answeredMs),
+			},
 			lastPass: {
-				at: timeText(-ms),
-				trigger: why,
-				outcome: isReport ? result.outcome : "refused",
-				ms: Math.round(ms),
-				...(error === undefined ? {} : { error }),
+				at: timeText(-lastPass.ms),
+				...lastPass,
+				ms: Math.round(lastPass.ms),
 			},
 			...(lastChange ? { lastChange } : {}),
-			waiting: (all ?? waiting)
+			waiting: verdicts
 				.filter(({ kind }) => kind !== "primary")
-				.map(({ link, mac, kind, reason, retryMs }) => ({
+				.map((verdict) => {
+					const { link, mac, kind, reason } = verdict;
+					return { link, mac, kind, reason, retryAt: retryAt(verdict) };
+				}),
+			releases: Object.values(cloud.releases()).map(
+				({ link, addresses, sinceMs }) => ({
 					link,
-					mac,
-					kind,
-					reason,
-					...(retryMs === undefined
-						? waiting.some((one) => one.link === link)
-							? { retryAt: at(nextAskMs) }
-							: {}
-						: { retryAt: timeText(retryMs) }),
-				})),
-			releases: Object.values(releases).map(({ link, addresses, sinceMs }) => ({
-				link,
-				addresses,
-				dueAt: at(sinceMs + settleMs),
-			})),
+					addresses,
+					dueAt: at(sinceMs + settleMs),
+				}),
+			),
 			drift: drift.map(({ link, what, times, atMs, leftUntilMs }) => ({
 				link,
 				what,
 				times,
 				lastAt: at(atMs.at(-1) ?? now),
-				...(leftUntilMs > now ? { leftUntil: at(leftUntilMs) } : {}),
+				leftUntil: leftUntilMs > now ? at(leftUntilMs) : undefined,
 			})),
 		};
 		try {
-			ensureDirectory(fs, paths.runDirectory, 0o755);
-			const content = `${JSON.stringify(status, undefined, "\t")}\n`;
-			writeAtomically(fs, paths.status, {
-				content: Buffer.from(content).toString("latin1"),
-				mode: 0o644,
-			});
+			writeDaemonStatus(fs, status);
 		} catch (error) {
 			log("debug", `status: ${messageOf(error)}`);
 		}
 	}
 
-	log(
-		"info",
-		`watching for NICs; looking every ${options.settings.resyncSeconds} s besides`,
+	const { resyncSeconds } = options.settings;
+	log("info", `watching for NICs, and looking every ${resyncSeconds} s`);
+	triggers.add("start");
+	timers.set(
+		"resync",
+		clock.nowMs() + firstResyncMs(options.settings, clock.random()),
 	);
 	try {
-		for (;;) {
-			if (system.stopSignal() !== undefined) break;
+		while (system.stopSignal() === undefined) {
 			checkTimers();
-			if (triggers.size === 0) {
-				wake = new AbortController();
-				await clock.sleep(msUntilNext(), wake.signal);
+			if (triggers.isEmpty()) {
+				await triggers.wait(Math.max(timers.nextMs() - clock.nowMs(), 0));
 				continue;
 			}
-			await calm();
+			await triggers.calm();
 			await askIfNeeded();
-			if (system.stopSignal() !== undefined) break;
-			await pass();
+			if (system.stopSignal() === undefined) await pass();
 		}
 	} finally {
 		monitor.stop();
 	}
 	log("info", `${system.stopSignal()}: stopped`);
 	return exitCode;
-}
-
-function problemOf(view: CloudView): string | undefined {
-	if (view.listed === undefined) return view.problem;
-	const [failed] = Object.entries(view.enis).filter(
-		([, { state }]) => state !== "ok" && state !== "not-found",
-	);
-	return failed && failed[1].state !== "ok"
-		? `${failed[0]}: ${failed[1].reason}`
-		: undefined;
 }

@@ -126,7 +126,7 @@ export function listDrift(drift: Drift[]): string {
 }
 
 function failure(
-	{ findings }: Report,
+	{ findings, error }: Report,
 	name: string,
 	outcome: "rolled-back" | "rollback-failed",
 ): string {
@@ -135,7 +135,7 @@ function failure(
 		findings.find(({ mended }) => !mended);
 	const why = finding
 		? `${finding.kind}: expected ${finding.want}, found ${finding.got}`
-		: "an error";
+		: (error ?? "an error");
 	return outcome === "rolled-back"
 		? `rolled back: ${why}`
 		: `NOT rolled back, look at the machine: ${why}`;

@@ -139,3 +139,12 @@ export function nextDriftRecords(
 	});
 	return { records: [...kept, ...renewed].slice(-maxRecords), fights };
 }
+
+/** The line that names a fight and says for how long the thing is left alone. */
+export function describeFight(
+	{ link, what, times, leftUntilMs }: DriftRecord,
+	nowMs: number,
+): string {
+	const minutes = Math.round((leftUntilMs - nowMs) / 60_000);
+	return `${link ? `${link}: ` : ""}${what}, for the ${times}th time: something else keeps changing it (another agent, a script?); left as it is for ${minutes} min`;
+}

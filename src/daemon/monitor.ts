@@ -9,50 +9,50 @@ const restartMs = [250, 500, 1000, 2000, 5000, 10_000, 30_000];
 const steadyMs = 60_000;
 
 export interface Monitor {
-	/** Starts it again where it has ended and the wait is over. */
-	check(): void;
-	/** Milliseconds until check() has something to do; undefined while it runs. */
-	waitMs(): number | undefined;
+	/** Starts it again. */
+	start(): void;
+	/** When that is to be done, in ms since the boot; undefined while it runs. */
+	startAtMs(): number | undefined;
 	stop(): void;
 }
 
 /**
- * Runs `ip -o monitor link address` and hands its lines on. One that ends is started again, with
- * back-off; `lost` is called each time, because what happened meanwhile is not known.
+ * Runs `ip -o monitor link address` and hands its lines on. `lost` is called when it has ended, and
+ * when it was started again: what happened meanwhile is not known. `failed` counts how often in a row.
  */
 export function startMonitor(
 	system: System,
 	onLine: (line: string) => void,
-	lost: (reason: string) => void,
+	lost: (reason: string, failed: number) => void,
 ): Monitor {
 	const { clock } = system;
 	let watcher: Watcher | undefined;
-	let failures = 0;
+	let failed = 0;
 	let nextMs = 0;
 	function start(): void {
+		if (watcher) return;
 		const startedMs = clock.nowMs();
 		const mark = { [variable]: String(startTicks(system.fs, "self")) };
 		watcher = system.watch(argv, mark, {
 			line: onLine,
 			end: (reason) => {
 				watcher = undefined;
-				if (clock.nowMs() - startedMs >= steadyMs) failures = 0;
-				const delayMs = restartMs[Math.min(failures, restartMs.length - 1)];
-				nextMs = clock.nowMs() + (delayMs ?? 0) * (0.75 + clock.random() / 2);
-				failures += 1;
-				lost(reason);
+				const endedMs = clock.nowMs();
+				if (endedMs - startedMs >= steadyMs) failed = 0;
+				const delayMs = restartMs[Math.min(failed, restartMs.length - 1)] ?? 0;
+				nextMs = endedMs + delayMs * (0.75 + clock.random() / 2);
+				failed += 1;
+				lost(reason, failed);
 			},
 		});
 	}
 	start();
 	return {
-		check: () => {
-			if (watcher === undefined && clock.nowMs() >= nextMs) {
-				start();
-				lost("started again");
-			}
+		start: () => {
+			start();
+			lost("was started again", 0);
 		},
-		waitMs: () => (watcher ? undefined : Math.max(nextMs - clock.nowMs(), 0)),
+		startAtMs: () => (watcher ? undefined : nextMs),
 		stop: () => watcher?.stop(),
 	};
 }

@@ -22,6 +22,22 @@ export function askAgainMs(
 	return base * (0.75 + random / 2);
 }
 
+/** The time between two looks that nothing else is the reason for: a tenth more or less than the setting. */
+export function resyncMs(
+	{ resyncSeconds }: { resyncSeconds: number },
+	random: number,
+): number {
+	return resyncSeconds * 1000 * (0.9 + random / 5);
+}
+
+/** The first one comes at any time, so that machines that were started together do not stay in step. */
+export function firstResyncMs(
+	{ resyncSeconds }: { resyncSeconds: number },
+	random: number,
+): number {
+	return resyncSeconds * 1000 * (0.2 + random * 0.8);
+}
+
 const failureMs = [1000, 2000, 5000, 10_000, 30_000];
 
 /** The wait after a pass that could not do its work at all: somebody had the lock, a template is wrong. */

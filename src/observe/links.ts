@@ -9,34 +9,39 @@ import type { FileSystem } from "../system.js";
  * leases are filled in by observeKernel().
  */
 export function observeLinks(fs: FileSystem): Link[] {
-	return listDirectory(fs, paths.sysClassNet).flatMap((name) => {
-		const base = `${paths.sysClassNet}/${name}`;
-		const ifindex = readValue(fs, `${base}/ifindex`);
-		// bonding_masters is a file, and a NIC can go away between listing and reading.
-		if (ifindex === undefined) return [];
-		const lowers = listDirectory(fs, base).filter((entry) =>
-			entry.startsWith("lower_"),
-		);
-		return [
-			{
-				name,
-				mac: (readValue(fs, `${base}/address`) ?? "").toLowerCase(),
-				ifindex: Number(ifindex),
-				up: (Number(readValue(fs, `${base}/flags`) ?? 0) & 1) === 1,
-				operstate: readValue(fs, `${base}/operstate`) ?? "unknown",
-				mtu: Number(readValue(fs, `${base}/mtu`) ?? 0),
-				type: Number(readValue(fs, `${base}/type`) ?? 0),
-				driver: linkTarget(fs, `${base}/device/driver`),
-				devtype: /^DEVTYPE=(.*)$/m.exec(
-					readValue(fs, `${base}/uevent`) ?? "",
-				)?.[1],
-				master: linkTarget(fs, `${base}/master`),
-				lowers: lowers.map((entry) => entry.slice("lower_".length)),
-				dhcp: hasDhcpClient(fs, name),
-				addresses: [],
-			},
-		];
-	});
+	return listDirectory(fs, paths.sysClassNet).flatMap((name) =>
+		observeLink(fs, name),
+	);
+}
+
+/** One link as a list of one; none where there is no such link, or no longer. */
+export function observeLink(fs: FileSystem, name: string): Link[] {
+	const base = `${paths.sysClassNet}/${name}`;
+	const ifindex = readValue(fs, `${base}/ifindex`);
+	// bonding_masters is a file, and a NIC can go away between listing and reading.
+	if (ifindex === undefined) return [];
+	const lowers = listDirectory(fs, base).filter((entry) =>
+		entry.startsWith("lower_"),
+	);
+	return [
+		{
+			name,
+			mac: (readValue(fs, `${base}/address`) ?? "").toLowerCase(),
+			ifindex: Number(ifindex),
+			up: (Number(readValue(fs, `${base}/flags`) ?? 0) & 1) === 1,
+			operstate: readValue(fs, `${base}/operstate`) ?? "unknown",
+			mtu: Number(readValue(fs, `${base}/mtu`) ?? 0),
+			type: Number(readValue(fs, `${base}/type`) ?? 0),
+			driver: linkTarget(fs, `${base}/device/driver`),
+			devtype: /^DEVTYPE=(.*)$/m.exec(
+				readValue(fs, `${base}/uevent`) ?? "",
+			)?.[1],
+			master: linkTarget(fs, `${base}/master`),
+			lowers: lowers.map((entry) => entry.slice("lower_".length)),
+			dhcp: hasDhcpClient(fs, name),
+			addresses: [],
+		},
+	];
 }
 
 function linkTarget(fs: FileSystem, path: string): string | undefined {

@@ -1,0 +1,146 @@
+import { managedBy } from "../desire/managed.js";
+import type { CloudView, State } from "../model.js";
+import { observeLinkFiles } from "../observe/link-files.js";
+import {
+	askCloud,
+	type Conversation,
+	type Question,
+} from "../observe/metadata.js";
+import { readState } from "../state.js";
+import type { System } from "../system.js";
+import { nextReleases, type Releases } from "./releases.js";
+
+// Answers that take longer than that are slow, and the passes go on without them.
+const patienceMs = 300;
+// While a service does not answer, the next question may already be on its way: so many at once.
+const maxAtOnce = 4;
+
+const nothing: CloudView = {
+	instanceId: undefined,
+	primaryMac: undefined,
+	listed: undefined,
+	enis: {},
+	primaryAddresses: undefined,
+	problem: "has not been asked yet",
+	requests: 0,
+};
+
+/** An answer of the metadata service, by itself. */
+export interface Answer {
+	/** Only what was asked about. */
+	view: CloudView;
+	/** Nobody was waiting for it any more. */
+	isLate: boolean;
+	/** MACs whose answer has now been the same for long enough to take addresses away. */
+	settled: string[];
+}
+
+/** What the daemon knows of the metadata service, and how it asks. */
+export interface Cloud {
+	/** The latest answers, as far as a conversation has got that is still going on. */
+	view(): CloudView;
+	/**
+	 * Asks about some ENIs, or about all where `isPartial` is false. Resolves when all is answered or
+	 * patience is at its end, whichever is first; every finished answer comes by onAnswer.
+	 */
+	ask(question: Question, isPartial: boolean): Promise<void>;
+	/** Forgets all ENIs but these: what is plugged in again may have other addresses. */
+	keep(macs: string[]): void;
+	/** Addresses that are waiting to be believed gone, by MAC. */
+	releases(): Releases;
+	/** What was wrong with the last answer; undefined where it was complete. */
+	problem(): string | undefined;
+	/** When the service last gave a list of ENIs, in ms since the boot. */
+	answeredMs(): number | undefined;
+}
+
+/** Opens the daemon's view of the metadata service; nothing is asked yet. */
+export function openCloud(
+	system: System,
+	urls: () => string[],
+	onAnswer: (answer: Answer) => void,
+): Cloud {
+	let latest = nothing;
+	let [started, finished, open] = [0, 0, 0];
+	let current: Conversation | undefined;
+	let releases: Releases = {};
+	let problem: string | undefined;
+	let answeredMs: number | undefined;
+
+	function note(view: CloudView, isPartial: boolean, isLate: boolean): void {
+		const nowMs = system.clock.nowMs();
+		latest = merge(latest, view, isPartial);
+		problem = problemOf(view);
+		if (view.listed) answeredMs = nowMs;
+		const recorded = managedBy(
+			observeLinkFiles(system.fs),
+			readState(system),
+		).filter(({ isLeftover }) => !isLeftover);
+		const next = nextReleases(releases, view, recorded, nowMs);
+		releases = next.releases;
+		onAnswer({ view, isLate, settled: next.settled });
+	}
+
+	async function ask(question: Question, isPartial: boolean): Promise<void> {
+		if (open >= maxAtOnce) return;
+		open += 1;
+		started += 1;
+		const number = started;
+		const state: State = readState(system);
+		const talk = askCloud(system, urls(), state, question);
+		current = talk;
+		let isLate = false;
+		const done = new AbortController();
+		const settled = talk.settled.then((view) => {
+			open -= 1;
+			done.abort();
+			if (current === talk) current = undefined;
+			// A question that was asked earlier and answered later knows less.
+			if (number < finished) return;
+			finished = number;
+			note(view, isPartial, isLate);
+		});
+		await Promise.race([settled, system.clock.sleep(patienceMs, done.signal)]);
+		isLate = true;
+	}
+	return {
+		ask,
+		view: () => {
+			const early = current?.view();
+			return early?.listed ? merge(latest, early, true) : latest;
+		},
+		keep: (macs) => {
+			const enis = Object.entries(latest.enis).filter(([mac]) =>
+				macs.includes(mac),
+			);
+			latest = { ...latest, enis: Object.fromEntries(enis) };
+		},
+		releases: () => releases,
+		problem: () => problem,
+		answeredMs: () => answeredMs,
+	};
+}
+
+// What was not asked about, or has not been answered yet, is as it was.
+function merge(
+	before: CloudView,
+	view: CloudView,
+	isPartial: boolean,
+): CloudView {
+	return {
+		...view,
+		enis: isPartial ? { ...before.enis, ...view.enis } : view.enis,
+		primaryMac: view.primaryMac ?? before.primaryMac,
+		primaryAddresses:
+			view.primaryAddresses ??
+			(isPartial ? before.primaryAddresses : undefined),
+	};
+}
+
+function problemOf(view: CloudView): string | undefined {
+	if (view.listed === undefined) return view.problem;
+	for (const [mac, answer] of Object.entries(view.enis))
+		if (answer.state === "error" || answer.state === "unsettled")
+			return `${mac}: ${answer.reason}`;
+	return undefined;
+}

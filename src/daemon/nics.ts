@@ -1,0 +1,69 @@
+import { notCandidate } from "../desire/candidate.js";
+import { listDirectory } from "../files.js";
+import type { Link, Settings } from "../model.js";
+import { observeLink } from "../observe/links.js";
+import { paths } from "../paths.js";
+import type { System } from "../system.js";
+import { parseHint } from "./hints.js";
+
+/** The NICs that can be ENIs, as the daemon last saw them. */
+export interface Nics {
+	/** What a line of the monitor is about: a NIC's name, or why else to look; undefined for nothing. */
+	hear(line: string): string | undefined;
+	/** Looks again; whether a NIC has come, gone, or got another name or MAC. */
+	look(): boolean;
+	list(): Link[];
+	/** Milliseconds since a link was first heard of in a hint that is not dealt with yet. */
+	heardForMs(link: string): number | undefined;
+	/** Forgets the hints about all links but these. */
+	forget(butFor: string[]): void;
+}
+
+/** Nothing has been seen yet. */
+export function watchNics(
+	{ fs, clock }: System,
+	exclude: () => Settings["exclude"],
+): Nics {
+	let known: Link[] = [];
+	const heardMs = new Map<string, number>();
+	const isCandidate = (link: Link) =>
+		notCandidate(link, exclude()) === undefined;
+	return {
+		hear: (line) => {
+			const hint = parseHint(line, exclude().names, (ifindex) =>
+				known.some((link) => link.ifindex === ifindex),
+			);
+			if (!hint) return undefined;
+			const nic = known.find(
+				({ name, ifindex }) => ifindex === hint.ifindex || name === hint.link,
+			);
+			const name = nic?.name ?? hint.link;
+			if (hint.kind === "link") {
+				// Whatever came and is gone already, or can be no ENI, is not worth a look.
+				const isNew = !nic && observeLink(fs, name).some(isCandidate);
+				if (!nic && !isNew) return undefined;
+				if (!heardMs.has(name)) heardMs.set(name, clock.nowMs());
+			}
+			return name || "lost events";
+		},
+		look: () => {
+			const links = listDirectory(fs, paths.sysClassNet)
+				.flatMap((name) => observeLink(fs, name))
+				.filter(isCandidate);
+			const keyOf = (all: Link[]) =>
+				all.map(({ name, mac }) => `${name} ${mac}`).join("\n");
+			const isChanged = keyOf(links) !== keyOf(known);
+			known = links;
+			return isChanged;
+		},
+		list: () => known,
+		heardForMs: (link) => {
+			const ms = heardMs.get(link);
+			return ms === undefined ? undefined : clock.nowMs() - ms;
+		},
+		forget: (butFor) => {
+			for (const name of heardMs.keys())
+				if (!butFor.includes(name)) heardMs.delete(name);
+		},
+	};
+}
