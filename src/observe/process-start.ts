@@ -1,0 +1,31 @@
+import { readValue } from "../files.js";
+import type { FileSystem } from "../system.js";
+
+/** State and start time of a process, from the text of its /proc/PID/stat; undefined for any other text. */
+export function parseStat(
+	stat: string,
+): { state: string; startTicks: number } | undefined {
+	// The command's name stands in parentheses and may hold spaces and parentheses itself: the last
+	// one ends it (proc(5): state is field 3, starttime field 22).
+	const end = stat.lastIndexOf(")");
+	if (end === -1) return undefined;
+	const [state = "", ...rest] = stat
+		.slice(end + 1)
+		.trim()
+		.split(/\s+/);
+	const ticks = rest[18] ?? "";
+	if (!/^[A-Za-z]$/.test(state) || !/^\d{1,16}$/.test(ticks)) return undefined;
+	const startTicks = Number(ticks);
+	return Number.isSafeInteger(startTicks) ? { state, startTicks } : undefined;
+}
+
+/** Whether the process that had this pid when it started so many clock ticks after the boot still runs: pids are used again. */
+export function isSameProcess(
+	fs: FileSystem,
+	pid: number,
+	startTicks: number,
+): boolean {
+	const found = parseStat(readValue(fs, `/proc/${pid}/stat`) ?? "");
+	// A zombie has a stat, too.
+	return found?.startTicks === startTicks && !["Z", "X"].includes(found.state);
+}
