@@ -3,17 +3,15 @@ import { chooseCopies, type Execution } from "./apply/execute.js";
 import { hasJournal, newJournalId } from "./apply/journal.js";
 import { acquireLock } from "./apply/lock.js";
 import { recover } from "./apply/recover.js";
-import { detectBackend } from "./backends/detect.js";
 import { type Committed, nextState, stateAfterFailure } from "./commit.js";
 import { desire } from "./desire.js";
-import { AgentError, exitCodes, isAgentError } from "./errors.js";
+import { exitCodes, isAgentError } from "./errors.js";
+import { chooseMeans } from "./means.js";
 import type { Journal, Request, Settings } from "./model.js";
-import { observeFacts } from "./observe/facts.js";
 import { observe } from "./observe/observe.js";
 import { touchableKernel } from "./plan/revert.js";
-import { type Means, makePlan, touchedBy } from "./plan.js";
+import { makePlan, touchedBy } from "./plan.js";
 import { linksOf, type Prepared } from "./prepared.js";
-import { createRenderer } from "./render.js";
 import {
 	type Report,
 	reportPlan,
@@ -23,7 +21,6 @@ import {
 import { guardServiceRestart, isNetworkBusy } from "./service.js";
 import { readRecord, writeState } from "./state.js";
 import type { System } from "./system.js";
-import { loadTemplates } from "./templates.js";
 import { type Commit, transact } from "./transact.js";
 
 /**
@@ -45,6 +42,7 @@ export async function reconcile(
 	try {
 		if (lock) recovered = await recover(system, lock.fd, lockTimeoutMs);
 		if (recovered) time("recover");
+		// Before anything is asked of the network: a host that is not supported is refused as it is.
 		const means = chooseMeans(system, request, settings);
 		const observed = await observe(system, request, settings);
 		time("observe");
@@ -69,22 +67,6 @@ export async function reconcile(
 	} finally {
 		lock?.release();
 	}
-}
-
-// Before anything is asked of the network: a host that is not supported is refused as it is.
-function chooseMeans(
-	system: System,
-	{ verb }: Request,
-	settings: Settings,
-): Means {
-	const facts = observeFacts(system.fs);
-	const { backend, why } = detectBackend(facts, settings.backend);
-	system.log("debug", `backend: ${why}`);
-	if (!backend) throw new AgentError("refused", why);
-	const renderer = createRenderer(loadTemplates(system));
-	// What is taken away is taken away whole, whatever a change would restart.
-	const restart = verb === "remove" ? "auto" : settings.restart;
-	return { backend, renderer, restart };
 }
 
 // Apply, verify, commit or roll back; without steps only the record is brought up to date.
