@@ -97,7 +97,14 @@ export async function fetchCloud(
 		}),
 	]);
 	// Not before every ENI is known: they are many, nice to have, and may hang one by one.
+	let primaryPublicIps: Record<string, string> | undefined;
 	if (question.publicIps) {
+		if (primaryMac && primaryAddresses)
+			primaryPublicIps = await fetchPublicIps(
+				client,
+				nameOf(primaryMac) ?? primaryMac,
+				primaryAddresses.slice(0, maxAddresses),
+			);
 		for (const [mac, answer] of Object.entries(enis))
 			if (answer.state === "ok")
 				answer.eni.publicIps = await fetchPublicIps(
@@ -112,6 +119,7 @@ export async function fetchCloud(
 		listed: names?.map((name) => name.toLowerCase()),
 		enis,
 		primaryAddresses,
+		...(primaryPublicIps ? { primaryPublicIps } : {}),
 		problem: names ? undefined : listingProblem(listing),
 		requests: client.count(),
 	};
