@@ -12,7 +12,10 @@ const maxLines = 5;
 const margin = " ".repeat(10);
 
 /** What somebody should look at, in a few words each, most serious first. */
-export function toAttend(view: StatusView, hasJournal: boolean): string[] {
+export function toAttend(
+	view: StatusView,
+	{ hasJournal, isSilent }: { hasJournal: boolean; isSilent: boolean },
+): string[] {
 	const { daemon, interfaces, drift, withoutNic, error } = view;
 	const stuck = interfaces.filter(
 		({ verdict }) =>
@@ -26,8 +29,10 @@ export function toAttend(view: StatusView, hasJournal: boolean): string[] {
 		...(hasJournal ? ["a run is under way, or was interrupted"] : []),
 		...stuck.map(({ name, verdict }) => `${name} ${verdict?.kind}`),
 		...(drifted.length > 0 ? [`drift: ${nameFew(drifted)}`] : []),
-		...(withoutNic.length > 0 ? ["an ENI without a NIC"] : []),
-		...(isSilent(view) ? ["the metadata service"] : []),
+		...withoutNic.map(({ kind, name, mac }) =>
+			kind === "unbound" ? `${name} ${kind}` : `${mac ?? "ENIs"} without a NIC`,
+		),
+		...(isSilent ? ["the metadata service"] : []),
 		...(daemon?.running === false ? ["the daemon has stopped"] : []),
 		...(daemon?.running === null ? ["the daemon's status.json"] : []),
 	];
@@ -63,7 +68,8 @@ export function describeStatus(view: StatusView, nowMs: number): string {
 		"",
 		...view.interfaces.flatMap((nic) => describeNic(nic, view)),
 		...view.withoutNic.map(
-			({ mac, reason }) => `${"-".padEnd(8)} ${mac ?? "-"}  pending: ${reason}`,
+			({ kind, name, mac, reason }) =>
+				`${name.padEnd(8)} ${mac ?? "-"}  ${kind}: ${reason}`,
 		),
 		...describeChanges("shared   ", null, view),
 		...(view.interfaces.length > 0 ? [""] : []),
@@ -185,10 +191,6 @@ function describeDaemon(daemon: DaemonView | null, nowMs: number): string[] {
 					]),
 		],
 	);
-}
-
-function isSilent({ metadata, error }: StatusView): boolean {
-	return error === undefined && !/^\d+ ENIs$/.test(metadata);
 }
 
 // What the service's silence makes of every NIC is said once, in the metadata line.

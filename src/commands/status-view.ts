@@ -44,6 +44,15 @@ export interface NicStatus {
 	notes: string[];
 }
 
+/** An ENI that the cloud lists and the guest does not show, or one that is managed and whose NIC is gone. */
+export interface Absent {
+	kind: "pending" | "unbound";
+	/** `-` where it has no name in the guest. */
+	name: string;
+	mac: string | null;
+	reason: string;
+}
+
 /** The daemon by its status.json; `running` is null where that cannot be read. */
 export type DaemonView =
 	| { running: null; problem: string }
@@ -63,8 +72,7 @@ export interface StatusView {
 	lastChange: { at: string; command: string; links: string[] } | null;
 	daemon: DaemonView | null;
 	interfaces: NicStatus[];
-	/** ENIs that the cloud lists and the guest does not show. */
-	withoutNic: { mac: string | null; reason: string }[];
+	withoutNic: Absent[];
 	/** What differs between kernel or files and the record; null where it cannot be known. */
 	drift: Change[] | null;
 	/** What a run would do besides, since cloud or config say something new. */
@@ -196,6 +204,37 @@ export function countEnis(observed: Observed, nics: NicStatus[]): EniUse[] {
 			addresses: privateIps?.length ?? (addresses.length || undefined),
 		})),
 		...without.map((mac) => ({ name: mac, addresses: undefined })),
+	];
+}
+
+/** ENIs without a NIC: not here yet, or not any more. */
+export function describeAbsent(
+	{ cloud, links }: Observed,
+	{ recorded, verdicts }: Desired,
+): Absent[] {
+	// Where the cloud is silent, the verdict without a link says that and nothing of an ENI.
+	const pending = verdicts.filter(({ link }) => link === "-" && cloud?.listed);
+	const unbound = recorded.filter(
+		({ mac, files }) =>
+			files.length > 0 && !links.some((link) => link.mac === mac),
+	);
+	return [
+		...pending.map(
+			({ mac, reason }): Absent => ({
+				kind: "pending",
+				name: "-",
+				mac: mac ?? null,
+				reason,
+			}),
+		),
+		...unbound.map(
+			({ name, mac }): Absent => ({
+				kind: "unbound",
+				name,
+				mac,
+				reason: `no NIC has its MAC any more, and its files can make the network service fail at a boot: \`eni-configure remove ${name}\` takes them away`,
+			}),
+		),
 	];
 }
 

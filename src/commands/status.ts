@@ -22,6 +22,7 @@ import {
 	changesOf,
 	countEnis,
 	type DaemonView,
+	describeAbsent,
 	describeNics,
 	type StatusView,
 } from "./status-view.js";
@@ -70,11 +71,7 @@ export async function status(
 	if (seen.observed) {
 		const { observed, desired } = seen;
 		view.interfaces = describeNics(observed, desired);
-		view.withoutNic = cloud?.listed
-			? desired.verdicts
-					.filter(({ link }) => link === "-")
-					.map(({ mac, reason }) => ({ mac: mac ?? null, reason }))
-			: [];
+		view.withoutNic = describeAbsent(observed, desired);
 		view.limits = useOf(
 			limitsOf(machine.cores, machine.memoryGiB),
 			countEnis(observed, view.interfaces),
@@ -83,7 +80,10 @@ export async function status(
 			problems.push("what differs is not known without the record");
 		else Object.assign(view, compare(sight, options, seen, hidden, problems));
 	} else view.error = messageOf(seen.error);
-	view.attention = toAttend(view, hasJournal(system.fs));
+	view.attention = toAttend(view, {
+		hasJournal: hasJournal(system.fs),
+		isSilent: cloud !== undefined && cloud.listed === undefined,
+	});
 	const body = { version: 1, command: "status", ...view };
 	write(
 		options.json

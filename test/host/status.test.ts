@@ -351,6 +351,16 @@ describe("what is not as it should be", () => {
 		expect(nicIn(await statusOf(host), "eth1")?.backOff).toBeNull();
 	});
 
+	test("a boot ends a back-off, metadata or not", async () => {
+		const host = await createFakeHost({ enis: [eth1] });
+		host.silent.add("eth1");
+		await run(host, "configure", "", { all: true });
+		host.metadata.trouble = { kind: "failed", reason: "refused", reset: false };
+		expect(nicIn(await statusOf(host), "eth1")?.backOff?.attempts).toBe(1);
+		await host.reboot();
+		expect(nicIn(await statusOf(host), "eth1")?.backOff).toBeNull();
+	});
+
 	test("an ENI that metadata does not know well yet is pending, and one without a NIC has a line", async () => {
 		const host = await createFakeHost({ enis: [eth1] });
 		const macs = macsOf(host);
@@ -361,14 +371,34 @@ describe("what is not as it should be", () => {
 		expect(shown.text).toMatch(/^ {9}pending: primary-local-ipv4 /m);
 		expect(shown.text).toMatch(/^- {8}52:54:00:bf:b3:99 {2}pending: the ENI/m);
 		expect(shown.json.withoutNic).toEqual([
-			{ mac: "52:54:00:bf:b3:99", reason: expect.any(String) },
+			{
+				kind: "pending",
+				name: "-",
+				mac: "52:54:00:bf:b3:99",
+				reason: expect.any(String),
+			},
 		]);
 		expect(shown.text).toContain(
-			"summary:  look at eth1 pending; an ENI without a NIC\n",
+			"summary:  look at eth1 pending; 52:54:00:bf:b3:99 without a NIC\n",
 		);
 		expect(shown.text).toContain(
 			"the private IPs of 2 of the ENIs are not known",
 		);
+	});
+
+	test("a NIC that was unbound and left its files behind is named, with what to do", async () => {
+		const host = await managed();
+		host.unplug("eth1");
+		const { text } = await statusOf(host);
+		expect(text).toContain("summary:  look at eth1 unbound\n");
+		expect(text).toMatch(
+			new RegExp(
+				`^eth1 {5}${mac1} {2}unbound: .*eni-configure remove eth1`,
+				"m",
+			),
+		);
+		await run(host, "remove", "eth1");
+		expect((await statusOf(host)).text).toContain("summary:  all is well\n");
 	});
 
 	test("a run that was interrupted is said", async () => {
