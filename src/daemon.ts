@@ -8,7 +8,7 @@ import {
 	findDrift,
 	nextDriftRecords,
 } from "./daemon/drift.js";
-import { endOrphans, startMonitor, startTicks } from "./daemon/monitor.js";
+import { endOrphans, startMonitor } from "./daemon/monitor.js";
 import { watchNics } from "./daemon/nics.js";
 import { settleMs } from "./daemon/releases.js";
 import {
@@ -24,6 +24,7 @@ import { createVoice } from "./daemon/voice.js";
 import { AgentError, isAgentError, messageOf } from "./errors.js";
 import type { DaemonStatus, Request, Settings, Verdict } from "./model.js";
 import { whatToAsk } from "./observe/observe.js";
+import { observeProcess } from "./observe/process-start.js";
 import type { Prepared } from "./prepared.js";
 import { reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
@@ -279,7 +280,7 @@ async function watch(
 		const status: DaemonStatus = {
 			version: 1,
 			pid: Number(fs.readlinkSync("/proc/self")),
-			startTicks: startTicks(fs, "self") ?? 0,
+			startTicks: observeProcess(fs, "self")?.startTicks ?? 0,
 			startedAt: started,
 			writtenAt: timeText(0),
 			nextResyncAt: at(timers.at("resync")),
