@@ -164,9 +164,10 @@ function compare(
 				: [];
 		// No ENI is known to this look but by the record, so that the cloud's news are no drift.
 		const { cloud } = observed;
+		const listed = desired.recorded.map(({ mac }) => mac);
 		const recorded: Observed = {
 			...observed,
-			cloud: cloud && { ...cloud, listed: [], enis: {} },
+			cloud: cloud && { ...cloud, listed, enis: {} },
 		};
 		const drift = changesOf(
 			stepsOf(recorded, desire(recorded, request, byRecord(settings, desired))),

@@ -8,7 +8,7 @@ import type { FileSystem } from "../../src/system";
 const statOf = (comm: string, ticks: string, state = "S") =>
 	`812 (${comm}) ${state} 1 812 812 0 -1 4194560 2214 0 3 0 11 4 0 0 20 0 11 0 ${ticks} 622592000 12345 18446744073709551615 1 1 0\n`;
 
-describe("the start time of a process", () => {
+describe("state, parent and start time of a process", () => {
 	test.each([
 		"node",
 		"eni configure",
@@ -18,14 +18,15 @@ describe("the start time of a process", () => {
 		") Z 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 7",
 		"",
 		"a\nb",
-	])("is found behind the name %j", (comm) => {
+	])("are found behind the name %j", (comm) => {
 		expect(parseStat(statOf(comm, "123456"))).toEqual({
 			state: "S",
+			parent: 1,
 			startTicks: 123456,
 		});
 	});
 
-	test("is found behind any name", () => {
+	test("are found behind any name", () => {
 		fc.assert(
 			fc.property(
 				fc.string({ unit: "binary", maxLength: 15 }),
@@ -39,7 +40,7 @@ describe("the start time of a process", () => {
 		);
 	});
 
-	test("is not made up of any other text", () => {
+	test("are not made up of any other text", () => {
 		for (const text of ["", "812 (node", "812 (node) S 1", statOf("x", "-1")])
 			expect(parseStat(text)).toBeUndefined();
 		fc.assert(
