@@ -24,22 +24,49 @@ export function specKey({
 export function nextBackOff(
 	spec: InterfaceSpec,
 	entry: StateEntry | undefined,
-	bootId: string,
+	observed: Pick<Observed, "bootId" | "links">,
 	nowMs: number,
 ): BackOff {
-	const key = specKey(spec);
-	const earlier = entry?.backOff?.spec === key ? entry.backOff.attempts : 0;
+	const { backOff } = entry ?? {};
+	const earlier = isAbout(backOff, spec, observed) ? backOff.attempts : 0;
 	const delayMs = delaysMs[Math.min(earlier, delaysMs.length - 1)] ?? 0;
-	return { spec: key, attempts: earlier + 1, bootId, untilMs: nowMs + delayMs };
+	return {
+		spec: specKey(spec),
+		ifindex: ifindexOf(spec, observed),
+		attempts: earlier + 1,
+		bootId: observed.bootId,
+		untilMs: nowMs + delayMs,
+	};
 }
 
 /** Milliseconds until a spec may be tried again; 0 where it may be tried now. */
 export function backOffLeftMs(
 	spec: InterfaceSpec,
 	entry: StateEntry | undefined,
-	{ bootId, nowMs }: Pick<Observed, "bootId" | "nowMs">,
+	observed: Pick<Observed, "bootId" | "links" | "nowMs">,
 ): number {
-	const backOff = entry?.backOff;
-	const isSame = backOff?.spec === specKey(spec) && backOff.bootId === bootId;
-	return isSame ? Math.max(backOff.untilMs - nowMs, 0) : 0;
+	const { backOff } = entry ?? {};
+	return isAbout(backOff, spec, observed)
+		? Math.max(backOff.untilMs - observed.nowMs, 0)
+		: 0;
+}
+
+// A NIC that was unplugged in the middle of a run, and is plugged in again, has not failed: it is another one.
+function isAbout(
+	backOff: BackOff | undefined,
+	spec: InterfaceSpec,
+	observed: Pick<Observed, "bootId" | "links">,
+): backOff is BackOff {
+	return (
+		backOff?.spec === specKey(spec) &&
+		backOff.bootId === observed.bootId &&
+		backOff.ifindex === ifindexOf(spec, observed)
+	);
+}
+
+function ifindexOf(
+	{ name, mac }: InterfaceSpec,
+	{ links }: Pick<Observed, "links">,
+): number | undefined {
+	return links.find((link) => link.name === name && link.mac === mac)?.ifindex;
 }

@@ -48,7 +48,7 @@ export function stateAfterFailure(
 	const tried = desired.interfaces.filter(({ name }) => begun.includes(name));
 	const failed = tried.map((spec) => {
 		const old = state.interfaces[spec.mac];
-		const backOff = nextBackOff(spec, old, observed.bootId, nowMs);
+		const backOff = nextBackOff(spec, old, observed, nowMs);
 		return [spec.mac, { ...(old ?? { name: spec.name }), backOff }];
 	});
 	return prune({
@@ -85,7 +85,7 @@ export function nextState(
 		const { cache: _, ...old } = interfaces[spec.mac] ?? { name: spec.name };
 		interfaces[spec.mac] = {
 			...old,
-			backOff: nextBackOff(spec, old, observed.bootId, committed.nowMs),
+			backOff: nextBackOff(spec, old, observed, committed.nowMs),
 		};
 	}
 	// Released, or backing off, until it is named again or unbound.

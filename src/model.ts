@@ -266,6 +266,8 @@ export interface StaticSource {
 export interface BackOff {
 	/** The spec that failed, as text to compare with. */
 	spec: string;
+	/** The NIC that it failed on: one that was plugged in again has another. */
+	ifindex?: number | undefined;
 	/** How often in a row. */
 	attempts: number;
 	bootId: string;

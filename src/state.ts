@@ -103,6 +103,7 @@ const entry = v.object({
 	backOff: v.optional(
 		v.object({
 			spec: v.string(),
+			ifindex: v.optional(number),
 			attempts: number,
 			bootId: v.string(),
 			untilMs: v.number(),

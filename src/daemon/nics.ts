@@ -10,7 +10,7 @@ import { parseHint } from "./hints.js";
 export interface Nics {
 	/** What a line of the monitor is about: a NIC's name, or why else to look; undefined for nothing. */
 	hear(line: string): string | undefined;
-	/** Looks again; whether a NIC has come, gone, or got another name or MAC. */
+	/** Looks again; whether a NIC has come, gone, been exchanged, or got another name or MAC. */
 	look(): boolean;
 	list(): Link[];
 	/** Milliseconds since a link was first heard of in a hint that is not dealt with yet. */
@@ -51,7 +51,9 @@ export function watchNics(
 				.flatMap((name) => observeLink(fs, name))
 				.filter(isCandidate);
 			const keyOf = (all: Link[]) =>
-				all.map(({ name, mac }) => `${name} ${mac}`).join("\n");
+				all
+					.map(({ name, mac, ifindex }) => `${name} ${mac} ${ifindex}`)
+					.join("\n");
 			const isChanged = keyOf(links) !== keyOf(known);
 			known = links;
 			return isChanged;
