@@ -15,8 +15,8 @@ export interface Nics {
 	list(): Link[];
 	/** Milliseconds since a link was first heard of in a hint that is not dealt with yet. */
 	heardForMs(link: string): number | undefined;
-	/** Forgets the hints about all links but these. */
-	forget(butFor: string[]): void;
+	/** Forgets the hints about all links but these, as far as they came before a time: later ones are not dealt with yet. */
+	forget(butFor: string[], beforeMs: number): void;
 }
 
 /** Nothing has been seen yet. */
@@ -63,9 +63,9 @@ export function watchNics(
 			const ms = heardMs.get(link);
 			return ms === undefined ? undefined : clock.nowMs() - ms;
 		},
-		forget: (butFor) => {
-			for (const name of heardMs.keys())
-				if (!butFor.includes(name)) heardMs.delete(name);
+		forget: (butFor, beforeMs) => {
+			for (const [name, ms] of heardMs)
+				if (ms < beforeMs && !butFor.includes(name)) heardMs.delete(name);
 		},
 	};
 }
