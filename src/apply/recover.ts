@@ -62,7 +62,7 @@ export async function recover(
 	await waitForNetwork(system, waitMs);
 	const isSameBoot = journal.bootId === readBootId(fs);
 	if (isSameBoot) guardDefaultRoute(journal, await observeKernel(system));
-	const what = `\`eni-configure ${journal.command}\` of ${journal.links.join(", ")}`;
+	const what = `\`eni-configure ${journal.command}\` of ${[...journal.links, ...(journal.extras ? [journal.extras.name] : [])].join(", ")}`;
 	const isClean = isSameBoot
 		? await rollBack(system, { ...journal, isLater: true }, lock)
 		: await recoverAfterBoot(system, journal, lock);

@@ -5,9 +5,11 @@ import { ownFiles } from "../desire/managed.js";
 import { desire } from "../desire.js";
 import { listDirectory, readFile } from "../files.js";
 import { ipOf } from "../ipv4.js";
-import type { Link, Observed } from "../model.js";
+import type { Desired, Link, Observed } from "../model.js";
 import { observeFacts } from "../observe/facts.js";
 import { observe } from "../observe/observe.js";
+import { claimedExtras } from "../plan/extras.js";
+import { describeExtras } from "../report.js";
 import type { FileSystem, System } from "../system.js";
 import type { Options } from "./options.js";
 
@@ -102,12 +104,21 @@ function describeNics(observed: Observed, options: Options): NicStatus[] {
 				.map(({ ip, prefix }) => `${ip}/${prefix}`),
 			publicIps: answer?.state === "ok" ? answer.eni.publicIps : {},
 			table: isManaged ? entry?.managed?.table : undefined,
-			note:
-				role === "primary"
-					? desired.notes.find((note) => note.link === link.name)?.text
-					: verdict?.reason,
+			note: role === "primary" ? noteOfPrimary(link, desired) : verdict?.reason,
 		};
 	});
+}
+
+// Which of its further private IPs are ours, and which are only reported.
+function noteOfPrimary(link: Link, desired: Desired): string | undefined {
+	const { extras, notes } = desired;
+	const parts = [
+		...(extras?.name === link.name && claimedExtras(extras).length > 0
+			? [describeExtras(link, extras, "unchanged")]
+			: []),
+		...notes.flatMap((note) => (note.link === link.name ? [note.text] : [])),
+	];
+	return parts.length > 0 ? parts.join("; ") : undefined;
 }
 
 // Links that were never candidates (veth, tap and so on) are no news in a list of NICs.

@@ -44,6 +44,14 @@ async function byHand(): Promise<FakeHost> {
 	return host;
 }
 
+// Two further private IPs of the primary in the cloud, and a floating one that is none of them.
+async function withFurther(host: FakeHost): Promise<FakeHost> {
+	host.write("/etc/eni-configure/config.yaml", "managePrimary: true\n");
+	for (const ip of ["10.0.1.20", "10.0.1.21"]) host.assign("eth0", ip);
+	await host.type("ip addr add 10.0.1.99/32 dev eth0");
+	return host;
+}
+
 /** A run of every kind of plan, amid what other tools have put there. */
 export const scenarios: Record<string, Scenario> = {
 	"a new NIC": {
@@ -125,6 +133,28 @@ export const scenarios: Record<string, Scenario> = {
 		prepare: async () => withForeign(await configured()),
 		act: (host) => run(host, "rollback", ""),
 	},
+	"further private IPs of the primary beside a new NIC": {
+		prepare: async () => withFurther(await createFakeHost({ enis: [eth1] })),
+		act: (host) => run(host, "configure", "", { all: true }),
+	},
+	"further private IPs of the primary, one released and one new": {
+		prepare: async () => {
+			const host = await withFurther(await createFakeHost());
+			await run(host, "configure", "", { all: true });
+			host.release("eth0", "10.0.1.20");
+			host.assign("eth0", "10.0.1.22");
+			return host;
+		},
+		act: (host) => run(host, "configure", "", { all: true, prune: true }),
+	},
+	"a roll back of the primary's further private IPs": {
+		prepare: async () => {
+			const host = await withFurther(await createFakeHost());
+			await run(host, "configure", "", { all: true });
+			return host;
+		},
+		act: (host) => run(host, "rollback", ""),
+	},
 };
 
 /** A run that rolls one NIC back, for its gateway is silent, and keeps another. */
@@ -140,6 +170,15 @@ export const rolledBack: Record<string, Scenario> = {
 			return host;
 		},
 		act: (host) => run(host, "configure", "eth1 eth2"),
+		exitCode: 3,
+	},
+	"one NIC rolled back, the primary's further private IPs kept": {
+		prepare: async () => {
+			const host = await withFurther(await createFakeHost({ enis: [eth1] }));
+			host.silent.add("eth1");
+			return host;
+		},
+		act: (host) => run(host, "configure", "", { all: true }),
 		exitCode: 3,
 	},
 };
