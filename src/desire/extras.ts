@@ -45,12 +45,13 @@ export function decideExtras(
 	specs: InterfaceSpec[],
 ): Decision {
 	const { observed, request, settings } = context;
-	if (request.verb === "remove" || request.targets !== "all") return {};
 	const primary = findPrimary(observed);
-	const why = primary && whyNot(primary, context);
+	const isForAll = request.verb === "configure" && request.targets === "all";
+	const why = isForAll && primary ? whyNot(primary, context) : undefined;
 	if (primary && (why || !settings.managePrimary)) {
 		report(primary, missingOn(primary, context), context, why ?? reported);
 	}
+	if (!isForAll) return {};
 	const link = settings.managePrimary ? primary : recordedLink(context);
 	if (!link || why || request.skip.includes(link.name)) return {};
 	return settings.managePrimary
