@@ -343,6 +343,29 @@ describe("released", () => {
 	});
 });
 
+test("released in a run that restarts the service: not put back with what the restart dropped", async () => {
+	const host = await managed();
+	host.plug(eth1);
+	host.release("eth0", "10.0.1.20");
+	const values = { ...prune, restart: "service", force: true };
+	expect((await run(host, "configure", "", values)).exitCode).toBe(0);
+	expect(addressesOn(host, "eth0")).toEqual(on("10.0.1.21", "10.0.1.22"));
+});
+
+test("a NIC rolled back after a restart of the service: the released one is back, and the next run takes it", async () => {
+	const host = await managed();
+	host.plug(eth1);
+	host.plug({ name: "eth2", addresses: ["10.0.3.62"] });
+	host.release("eth0", "10.0.1.20");
+	host.silent.add("eth1");
+	const values = { ...prune, restart: "service", force: true };
+	expect((await run(host, "configure", "", values)).exitCode).toBe(3);
+	expect(addressesOn(host, "eth0")).toEqual(on(...further));
+	await host.clock.sleep(61_000);
+	await run(host, "configure", "", prune);
+	expect(addressesOn(host, "eth0")).toEqual(on("10.0.1.21", "10.0.1.22"));
+});
+
 describe("switched off again", () => {
 	test("what was added goes, and nothing else; once", async () => {
 		const host = await guest([eth1]);
