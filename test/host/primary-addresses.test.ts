@@ -454,6 +454,19 @@ describe("what fails is rolled back, by itself", () => {
 		expect(addressesOn(host, "eth0")).toEqual(on(...further));
 	});
 
+	test("what was rolled back is no part of the change that `rollback` undoes", async () => {
+		const host = await guest([eth1]);
+		refuse(host, "10.0.1.21");
+		await run(host, "configure", "", all);
+		host.operations.setFaults(undefined);
+		expect(outcomes(await run(host, "rollback", ""))).toEqual({
+			eth1: "applied",
+		});
+		await host.clock.sleep(61_000);
+		await run(host, "configure", "", all);
+		expect(addressesOn(host, "eth0")).toEqual(on(...further));
+	});
+
 	test("a secondary that cannot be brought up costs the primary none of them", async () => {
 		const host = await guest([eth1]);
 		const before = linkText(host, "eth1");
