@@ -131,8 +131,9 @@ function close(system: System, journal: Journal, when: string): void {
 	);
 }
 
-function nameOf({ command, links }: Journal): string {
-	return `\`eni-configure ${command}\` of ${links.join(", ")}`;
+function nameOf({ command, links, extras }: Journal): string {
+	const names = extras ? [...links, extras.name] : links;
+	return `\`eni-configure ${command}\` of ${names.join(", ")}`;
 }
 
 /**

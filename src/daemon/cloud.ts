@@ -72,11 +72,16 @@ export function openCloud(
 		latest = merge(latest, view, isPartial);
 		problem = problemOf(view);
 		if (view.listed) answeredMs = nowMs;
-		const recorded = managedBy(
-			observeLinkFiles(system.fs),
-			readState(system),
-		).filter(({ isLeftover }) => !isLeftover);
-		const next = nextReleases(releases, view, recorded, nowMs);
+		const state = readState(system);
+		const recorded = managedBy(observeLinkFiles(system.fs), state).filter(
+			({ isLeftover }) => !isLeftover,
+		);
+		const extras = state.extras && {
+			link: "primary",
+			mac: state.extras.mac,
+			addresses: state.extras.addresses,
+		};
+		const next = nextReleases(releases, view, recorded, extras, nowMs);
 		releases = next.releases;
 		onAnswer({ view, isLate, settled: next.settled });
 	}

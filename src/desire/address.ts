@@ -10,6 +10,7 @@ import {
 import type { Eni, Link, StaticSource, Verdict } from "../model.js";
 import type { Address, Context } from "./context.js";
 import { isOurRule } from "./managed.js";
+import { leavingExtras } from "./owned-extras.js";
 
 /** The addresses of a link by flags, config or metadata, in this order; or why there are none. */
 export function chooseAddress(
@@ -202,7 +203,11 @@ export function addressHolder(
 			other.name !== link.name &&
 			other.addresses.some((address) => address.ip === ip),
 	);
-	if (elsewhere && !isLeaving(ip, elsewhere, context)) {
+	const isLeft =
+		elsewhere &&
+		(isLeaving(ip, elsewhere, context) ||
+			leavingExtras(elsewhere, context).includes(`${ip}/32`));
+	if (elsewhere && !isLeft) {
 		return `stands on ${elsewhere.name}`;
 	}
 	const route = observed.routes.find(

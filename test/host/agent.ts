@@ -17,6 +17,7 @@ export interface JsonReport {
 	interfaces: {
 		name: string;
 		mac?: string;
+		primary: boolean;
 		outcome: string;
 		reason?: string;
 		diff?: string;
