@@ -1,6 +1,7 @@
 import { managedBy } from "../desire/managed.js";
 import type { CloudView, State } from "../model.js";
 import { observeLinkFiles } from "../observe/link-files.js";
+import { observeLinks } from "../observe/links.js";
 import {
 	askCloud,
 	type Conversation,
@@ -76,8 +77,11 @@ export function openCloud(
 		const recorded = managedBy(observeLinkFiles(system.fs), state).filter(
 			({ isLeftover }) => !isLeftover,
 		);
+		const primary =
+			state.extras &&
+			observeLinks(system.fs).find(({ mac }) => mac === state.extras?.mac);
 		const extras = state.extras && {
-			link: "primary",
+			link: primary?.name ?? state.extras.mac,
 			mac: state.extras.mac,
 			addresses: state.extras.addresses,
 		};

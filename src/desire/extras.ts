@@ -16,7 +16,7 @@ import type {
 	Verdict,
 } from "../model.js";
 import { nameFew } from "../quote.js";
-import { addressHolder } from "./address.js";
+import { addressHolder, keptNote } from "./address.js";
 import { findPrimary, notCandidate } from "./candidate.js";
 import type { Context } from "./context.js";
 import {
@@ -121,12 +121,8 @@ function decideManaged(
 	);
 	// One that is gone from the link as well is not brought back for a cloud that does not have it.
 	const kept = unlisted.filter(stands);
-	if (!request.daemon) {
-		for (const cidr of kept) {
-			const text = `${ipOf(cidr)} is no longer listed by the metadata service: kept; --prune removes it`;
-			notes.push({ link: link.name, text });
-		}
-	}
+	for (const cidr of kept)
+		notes.push({ link: link.name, text: keptNote(cidr, request) });
 	const candidates = [
 		...owned.filter((cidr) => listed.includes(ipOf(cidr))),
 		...missingOn(link, context)
