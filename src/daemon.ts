@@ -83,6 +83,7 @@ async function watch(
 	let record = readRecord(system)?.content;
 	let lastChange: DaemonStatus["lastChange"];
 	let exitCode = 0;
+	let isBusy = false;
 
 	function timeText(afterMs: number): string {
 		return new Date(clock.wallMs() + afterMs).toISOString();
@@ -102,7 +103,7 @@ async function watch(
 	const monitor = startMonitor(
 		system,
 		(line) => {
-			const reason = nics.hear(line);
+			const reason = nics.hear(line, isBusy);
 			if (reason !== undefined) triggers.hint(reason);
 		},
 		(reason, failed) => {
@@ -340,7 +341,9 @@ async function watch(
 			}
 			await triggers.calm();
 			await askIfNeeded();
+			isBusy = true;
 			if (system.stopSignal() === undefined) await pass();
+			isBusy = false;
 		}
 	} finally {
 		monitor.stop();
