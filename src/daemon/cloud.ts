@@ -6,7 +6,7 @@ import {
 	type Conversation,
 	type Question,
 } from "../observe/metadata.js";
-import { readState } from "../state.js";
+import { peekState } from "../state.js";
 import type { System } from "../system.js";
 import { nextReleases, type Releases } from "./releases.js";
 
@@ -74,7 +74,7 @@ export function openCloud(
 		if (view.listed) answeredMs = nowMs;
 		const recorded = managedBy(
 			observeLinkFiles(system.fs),
-			readState(system),
+			peekState(system),
 		).filter(({ isLeftover }) => !isLeftover);
 		const next = nextReleases(releases, view, recorded, nowMs);
 		releases = next.releases;
@@ -86,7 +86,7 @@ export function openCloud(
 		open += 1;
 		started += 1;
 		const number = started;
-		const state: State = readState(system);
+		const state: State = peekState(system);
 		const talk = askCloud(system, urls(), state, question);
 		current = talk;
 		let isLate = false;
