@@ -217,8 +217,15 @@ async function watch(
 	function digest(report: Report, prepared: Prepared, ms: number): void {
 		const now = clock.nowMs();
 		const { verdicts } = prepared.desired;
-		const isHeld = report.outcome === "applied" || report.outcome === "pending";
-		const drifted = isHeld && !report.error ? findDrift(prepared) : [];
+		const isUndone = (link: string | undefined) =>
+			report.interfaces.some(
+				({ name, outcome }) =>
+					outcome.startsWith("roll") && (link === undefined || link === name),
+			);
+		const drifted =
+			report.error === undefined
+				? findDrift(prepared).filter(({ link }) => !isUndone(link))
+				: [];
 		const changes = describeChanges(
 			report,
 			prepared,
