@@ -293,6 +293,34 @@ describe("a fight with another agent", () => {
 		expect(daemon.status().drift).toEqual([]);
 	});
 
+	test("is noticed while another NIC is held, or waits, and each repair is said", async () => {
+		const host = await createFakeHost({
+			enis: [eth1, { name: "eth2", addresses: ["10.0.3.62"] }],
+			files: { "/etc/sysconfig/network-scripts/ifcfg-eth2": "DEVICE=eth2\n" },
+		});
+		const daemon = await startDaemon(host);
+		await daemon.sleep(45);
+		expect(daemon.status().waiting[0]?.kind).toBe("held");
+		daemon.forget();
+		host.kernel.sysctls.set("conf/all/rp_filter", "1");
+		await daemon.sleep(66);
+		expect(daemon.log()).toEqual([
+			expect.stringMatching(
+				/^info: put right: net\.ipv4\.conf\.all\.rp_filter/,
+			),
+		]);
+		let repairs = 0;
+		for (let time = 0; time < 180; time += 1) {
+			if (addressesOn(host, "eth1").includes("10.0.2.63/32")) {
+				repairs += 1;
+				await host.type("ip addr del 10.0.2.63/32 dev eth1");
+			}
+			await daemon.sleep(20);
+		}
+		expect(repairs).toBeLessThan(15);
+		expect(daemon.log().join("\n")).toMatch(/10\.0\.2\.63.* 3 times/);
+	});
+
 	test("over rp_filter, on a schedule, is noticed too", async () => {
 		const { host, daemon } = await steady();
 		let repairs = 0;
