@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { removeFile, writeAtomically } from "./apply/atomic.js";
 import { setAside } from "./apply/state-directory.js";
 import { isNicName } from "./desire/candidate.js";
-import { AgentError, messageOf } from "./errors.js";
+import { AgentError, isAgentError, messageOf } from "./errors.js";
 import { readFile } from "./files.js";
 import { isIpv4, parseCidr } from "./ipv4.js";
 import type { FileState, State } from "./model.js";
@@ -163,6 +163,17 @@ export function readState(system: System): State {
 		`${paths.state} cannot be understood (${state}): going by the files alone`,
 	);
 	return emptyState();
+}
+
+/** The same without a word about what cannot be read or understood: for a look before a run that says it. */
+export function peekState({ fs }: System): State {
+	let state: State | string = "";
+	try {
+		state = parseState(readFile(fs, paths.state, limit)?.content ?? "");
+	} catch (error) {
+		if (!isAgentError(error)) throw error;
+	}
+	return typeof state === "string" ? emptyState() : state;
 }
 
 /** The record in a text (latin1 bytes), or why it is none in a few words. */

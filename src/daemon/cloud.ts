@@ -7,7 +7,7 @@ import {
 	type Conversation,
 	type Question,
 } from "../observe/metadata.js";
-import { readState } from "../state.js";
+import { peekState } from "../state.js";
 import type { System } from "../system.js";
 import { nextReleases, type Releases } from "./releases.js";
 
@@ -73,7 +73,7 @@ export function openCloud(
 		latest = merge(latest, view, isPartial);
 		problem = problemOf(view);
 		if (view.listed) answeredMs = nowMs;
-		const state = readState(system);
+		const state = peekState(system);
 		const recorded = managedBy(observeLinkFiles(system.fs), state).filter(
 			({ isLeftover }) => !isLeftover,
 		);
@@ -95,7 +95,7 @@ export function openCloud(
 		open += 1;
 		started += 1;
 		const number = started;
-		const state: State = readState(system);
+		const state: State = peekState(system);
 		const talk = askCloud(system, urls(), state, question);
 		current = talk;
 		let isLate = false;

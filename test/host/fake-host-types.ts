@@ -36,7 +36,13 @@ export interface FakeHost {
 	/** Other processes by pid. */
 	readonly processes: Map<
 		number,
-		{ command: string; open: string[]; environment?: Record<string, string> }
+		{
+			command: string;
+			open: string[];
+			environment?: Record<string, string>;
+			/** The pid of its parent; 1 by default. */
+			parent?: number;
+		}
 	>;
 	log: { level: LogLevel; message: string }[];
 	/** Binds an ENI: metadata lists it, and its link appears, down and unconfigured. */

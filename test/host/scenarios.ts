@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import type { Values } from "../../src/commands/options";
-import { type Run, run } from "./agent";
+import { pass, type Run, run } from "./agent";
 import { createFakeHost, type FakeHost } from "./fake-host";
 import type { Scenario } from "./sweep";
 
@@ -162,6 +162,58 @@ export const scenarios: Record<string, Scenario> = {
 			return host;
 		},
 		act: (host) => run(host, "rollback", ""),
+	},
+};
+
+async function watched(): Promise<FakeHost> {
+	const host = await createFakeHost({
+		enis: [{ name: "eth1", addresses: ["10.0.1.62", "10.0.1.63"] }],
+	});
+	expect((await pass(host)).outcome).toBe("applied");
+	return host;
+}
+
+/** What only a daemon's pass does, from what it has seen. */
+export const passes: Record<string, Scenario> = {
+	"a NIC that was unplugged": {
+		prepare: async () => {
+			const host = await withForeign(await watched());
+			host.unplug("eth1");
+			return host;
+		},
+		act: (host) => pass(host),
+	},
+	"a NIC that came back under another name": {
+		prepare: async () => {
+			const host = await watched();
+			const mac = host.kernel.link("eth1")?.mac ?? "";
+			host.unplug("eth1");
+			host.plug({ name: "eth2", mac, addresses: ["10.0.1.62", "10.0.1.63"] });
+			return host;
+		},
+		act: (host) => pass(host),
+	},
+	"another ENI under the same name": {
+		prepare: async () => {
+			const host = await watched();
+			host.unplug("eth1");
+			host.plug({
+				name: "eth1",
+				mac: "52:54:00:aa:bb:cc",
+				addresses: ["10.0.4.9"],
+			});
+			return host;
+		},
+		act: (host) => pass(host),
+	},
+	"an address assigned and another released, both live": {
+		prepare: async () => {
+			const host = await withForeign(await watched());
+			host.assign("eth1", "10.0.1.64");
+			host.release("eth1", "10.0.1.63");
+			return host;
+		},
+		act: (host) => pass(host, true),
 	},
 };
 
