@@ -1,4 +1,4 @@
-import { nextBackOff } from "./back-off.js";
+import { backOffAfter, backOffKey } from "./back-off.js";
 import { type ExtrasEnd, extrasAfter } from "./commit/extras.js";
 import { isMainDefault } from "./desire/candidate.js";
 import {
@@ -52,7 +52,8 @@ export function stateAfterFailure(
 	);
 	const failed = tried.map((spec) => {
 		const old = state.interfaces[spec.mac];
-		const backOff = nextBackOff(spec, old, observed.bootId, nowMs);
+		const key = backOffKey(spec, observed);
+		const backOff = backOffAfter(key, old?.backOff, observed.bootId, nowMs);
 		return [spec.mac, { ...(old ?? { name: spec.name }), backOff }];
 	});
 	const end = begun.extras ? "rolled-back" : "untouched";
@@ -91,7 +92,12 @@ export function nextState(
 		const { cache: _, ...old } = interfaces[spec.mac] ?? { name: spec.name };
 		interfaces[spec.mac] = {
 			...old,
-			backOff: nextBackOff(spec, old, observed.bootId, committed.nowMs),
+			backOff: backOffAfter(
+				backOffKey(spec, observed),
+				old.backOff,
+				observed.bootId,
+				committed.nowMs,
+			),
 		};
 	}
 	// Released, or backing off, until it is named again or unbound.
