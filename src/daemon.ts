@@ -1,14 +1,14 @@
 import { acquireDaemonLock } from "./apply/lock.js";
 import { describeChanges } from "./daemon/changes.js";
 import { openCloud } from "./daemon/cloud.js";
-import { conditionsOf } from "./daemon/conditions.js";
+import { conditionsOf, patienceMs } from "./daemon/conditions.js";
 import {
 	type DriftRecord,
 	describeFight,
 	findDrift,
 	nextDriftRecords,
 } from "./daemon/drift.js";
-import { endOrphans, startMonitor, startTicks } from "./daemon/monitor.js";
+import { endOrphans, startMonitor } from "./daemon/monitor.js";
 import { watchNics } from "./daemon/nics.js";
 import { settleMs } from "./daemon/releases.js";
 import {
@@ -24,6 +24,7 @@ import { createVoice } from "./daemon/voice.js";
 import { AgentError, isAgentError, messageOf } from "./errors.js";
 import type { DaemonStatus, Request, Settings, Verdict } from "./model.js";
 import { whatToAsk } from "./observe/observe.js";
+import { observeProcess } from "./observe/process-start.js";
 import type { Prepared } from "./prepared.js";
 import { reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
@@ -236,6 +237,7 @@ async function watch(
 		const dueMs = releases.map(({ sinceMs }) => sinceMs + settleMs);
 		timers.set("release", Math.min(...dueMs.filter((atMs) => atMs > now)));
 
+		const retries = verdicts.flatMap(({ retryMs }) => retryMs ?? []);
 		const before = waiting.map(({ mac }) => mac).join();
 		waiting = verdicts.filter(
 			({ link, kind }) =>
@@ -244,6 +246,8 @@ async function watch(
 		if (waiting.map(({ mac }) => mac).join() !== before) {
 			[waitingSinceMs, asked] = [now, 1];
 			timers.set("ask", now + askAgainMs(0, 0, clock.random()));
+			// By then it is time to say so.
+			if (waiting.length > 0) retries.push(patienceMs);
 		}
 		nics.forget(waiting.map(({ link }) => link));
 
@@ -252,13 +256,12 @@ async function watch(
 		const isRolledBack = report.interfaces.some(({ outcome }) =>
 			outcome.startsWith("roll"),
 		);
-		const retries = verdicts.flatMap(({ retryMs }) => retryMs ?? []);
 		// The pass after a roll back finds out how long that is backed off from.
 		const delayMs = isFailed
 			? passAgainMs(failures, clock.random())
 			: Math.min(...retries, isRolledBack ? passAgainMs(1, 0.5) : Infinity);
 		timers.set("retry", now + delayMs);
-		voice(conditionsOf(report, verdicts));
+		voice(conditionsOf(report, verdicts, nics.heardForMs));
 	}
 
 	function publish(
@@ -279,7 +282,7 @@ async function watch(
 		const status: DaemonStatus = {
 			version: 1,
 			pid: Number(fs.readlinkSync("/proc/self")),
-			startTicks: startTicks(fs, "self") ?? 0,
+			startTicks: observeProcess(fs, "self")?.startTicks ?? 0,
 			startedAt: started,
 			writtenAt: timeText(0),
 			nextResyncAt: at(timers.at("resync")),

@@ -114,6 +114,8 @@ export interface CloudView {
 	enis: Record<string, EniAnswer>;
 	/** The private IPs of the primary ENI, when they were asked for. */
 	primaryAddresses: string[] | undefined;
+	/** The primary ENI's EIPs by private IP, when they were asked for. */
+	primaryPublicIps?: Record<string, string>;
 	problem: string | undefined;
 	requests: number;
 }

@@ -4,17 +4,15 @@ import { hasJournal, newJournalId } from "./apply/journal.js";
 import { acquireLock } from "./apply/lock.js";
 import { recover } from "./apply/recover.js";
 import { specKey } from "./back-off.js";
-import { detectBackend } from "./backends/detect.js";
 import { type Committed, nextState, stateAfterFailure } from "./commit.js";
 import { desire } from "./desire.js";
-import { AgentError, exitCodes, isAgentError } from "./errors.js";
+import { exitCodes, isAgentError } from "./errors.js";
+import { chooseMeans } from "./means.js";
 import type { Desired, Journal, Observed, Request, Settings } from "./model.js";
-import { observeFacts } from "./observe/facts.js";
 import { observe } from "./observe/observe.js";
 import { touchableKernel } from "./plan/revert.js";
 import { type Means, makePlan, touchedBy } from "./plan.js";
 import { linksOf, type Prepared } from "./prepared.js";
-import { createRenderer } from "./render.js";
 import {
 	type Report,
 	reportPlan,
@@ -24,7 +22,6 @@ import {
 import { guardServiceRestart, isNetworkBusy } from "./service.js";
 import { readRecord, writeState } from "./state.js";
 import type { System } from "./system.js";
-import { loadTemplates } from "./templates.js";
 import { type Commit, transact } from "./transact.js";
 
 // A child that the last pass left behind (CentOS 7.2's late ARP update) is not worth a line.
@@ -53,6 +50,7 @@ export async function reconcile(
 	try {
 		if (lock) recovered = await recover(system, lock.fd, lockTimeoutMs);
 		if (recovered) time("recover");
+		// Before anything is asked of the network: a host that is not supported is refused as it is.
 		const chosen = chooseMeans(system, request, settings);
 		const observed = await observe(system, request, settings);
 		time("observe");
@@ -90,22 +88,6 @@ function calmed(means: Means, observed: Observed, desired: Desired): Means {
 	return isChange || means.restart === "none"
 		? means
 		: { ...means, restart: "auto" };
-}
-
-// Before anything is asked of the network: a host that is not supported is refused as it is.
-function chooseMeans(
-	system: System,
-	{ verb }: Request,
-	settings: Settings,
-): Means {
-	const facts = observeFacts(system.fs);
-	const { backend, why } = detectBackend(facts, settings.backend);
-	system.log("debug", `backend: ${why}`);
-	if (!backend) throw new AgentError("refused", why);
-	const renderer = createRenderer(loadTemplates(system));
-	// What is taken away is taken away whole, whatever a change would restart.
-	const restart = verb === "remove" ? "auto" : settings.restart;
-	return { backend, renderer, restart };
 }
 
 // Apply, verify, commit or roll back; without steps only the record is brought up to date.

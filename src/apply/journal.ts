@@ -193,6 +193,23 @@ export function hasJournal(fs: FileSystem): boolean {
 	return exists(fs, paths.journal);
 }
 
+/**
+ * What the last committed change was, and when it began, in milliseconds since 1970; undefined where
+ * there was none, or it is not this user's to read. Sets nothing aside.
+ */
+export function describeLastChange(
+	fs: FileSystem,
+): { atMs: number; command: Journal["command"]; links: string[] } | undefined {
+	try {
+		const file = readFile(fs, paths.undo, limit);
+		if (!file) return undefined;
+		const { command, links } = decode(file.content);
+		return { atMs: Number(fs.lstatSync(paths.undo).mtimeMs), command, links };
+	} catch {
+		return undefined;
+	}
+}
+
 /** Makes sure that the journal is there: a commit that failed on its last step has moved it away. */
 export function keepJournal(system: System, journal: Journal): void {
 	try {

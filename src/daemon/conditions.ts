@@ -5,8 +5,15 @@ import type { Condition } from "./voice.js";
 // What is as it should be, or was asked for, is no warning.
 const calm: Verdict["kind"][] = ["unlisted", "released", "pending"];
 
+/** A NIC and its metadata hardly ever come at once: for so long that is not worth a line. */
+export const patienceMs = 1000;
+
 /** What lasts after a pass: NICs that wait or are left alone, notes, files that contradict. */
-export function conditionsOf(report: Report, verdicts: Verdict[]): Condition[] {
+export function conditionsOf(
+	report: Report,
+	verdicts: Verdict[],
+	heardForMs: (link: string) => number | undefined,
+): Condition[] {
 	const { error, outcome, notes, findings } = report;
 	const failed: Condition[] =
 		error === undefined
@@ -20,6 +27,11 @@ export function conditionsOf(report: Report, verdicts: Verdict[]): Condition[] {
 				];
 	const nics = verdicts
 		.filter(({ kind, link }) => kind !== "primary" && link !== "-")
+		.filter(
+			({ kind, link }) =>
+				!(kind === "pending" || kind === "unlisted") ||
+				(heardForMs(link) ?? patienceMs) >= patienceMs,
+		)
 		.map(
 			({ link, kind, reason }): Condition => ({
 				key: `${link} ${kind}`,

@@ -1,4 +1,5 @@
 import { listDirectory, readFile, readValue } from "../files.js";
+import { observeProcess } from "../observe/process-start.js";
 import type { FileSystem, System, Watcher } from "../system.js";
 
 const argv = ["ip", "-o", "monitor", "link", "address"];
@@ -32,7 +33,9 @@ export function startMonitor(
 	function start(): void {
 		if (watcher) return;
 		const startedMs = clock.nowMs();
-		const mark = { [variable]: String(startTicks(system.fs, "self")) };
+		const mark = {
+			[variable]: String(observeProcess(system.fs, "self")?.startTicks),
+		};
 		watcher = system.watch(argv, mark, {
 			line: onLine,
 			end: (reason) => {
@@ -67,9 +70,9 @@ export function endOrphans({ fs, kill, log }: System): void {
 		if (!/^\d+$/.test(pid) || readValue(fs, `/proc/${pid}/comm`) !== "ip")
 			continue;
 		const owner = ownerOf(fs, pid);
-		const parent = parseStat(readValue(fs, `/proc/${pid}/stat`))?.parent;
+		const parent = observeProcess(fs, Number(pid))?.parent;
 		if (owner === undefined || parent === undefined) continue;
-		if (startTicks(fs, String(parent)) === owner) continue;
+		if (observeProcess(fs, parent)?.startTicks === owner) continue;
 		log("debug", `process ${pid}: the monitor of a daemon that is gone: ended`);
 		kill(Number(pid));
 	}
@@ -85,20 +88,4 @@ function ownerOf(fs: FileSystem, pid: string): number | undefined {
 	} catch {
 		return undefined;
 	}
-}
-
-/** When a process was started, in clock ticks since the boot; undefined where there is none. */
-export function startTicks(fs: FileSystem, pid: string): number | undefined {
-	return parseStat(readValue(fs, `/proc/${pid}/stat`))?.startTicks;
-}
-
-// Field 2, the command, may hold spaces and parentheses: what follows the last one counts.
-function parseStat(
-	text: string | undefined,
-): { parent: number; startTicks: number } | undefined {
-	const fields = text?.slice(text.lastIndexOf(")") + 2).split(" ");
-	const [parent, ticks] = [Number(fields?.[1]), Number(fields?.[19])];
-	return Number.isInteger(parent) && Number.isInteger(ticks)
-		? { parent, startTicks: ticks }
-		: undefined;
 }

@@ -150,7 +150,14 @@ async function ask(
 		}),
 	]);
 	// Not before every ENI is known: they are many, nice to have, and may hang one by one.
+	let primaryPublicIps: Record<string, string> | undefined;
 	if (question.publicIps) {
+		if (primaryMac && primaryAddresses)
+			primaryPublicIps = await fetchPublicIps(
+				client,
+				nameOf(primaryMac) ?? primaryMac,
+				primaryAddresses.slice(0, maxAddresses),
+			);
 		for (const [mac, answer] of Object.entries(enis))
 			if (answer.state === "ok")
 				answer.eni.publicIps = await fetchPublicIps(
@@ -159,7 +166,13 @@ async function ask(
 					answer.eni.addresses,
 				);
 	}
-	return { ...machine, enis, primaryAddresses, requests: client.count() };
+	return {
+		...machine,
+		enis,
+		primaryAddresses,
+		...(primaryPublicIps ? { primaryPublicIps } : {}),
+		requests: client.count(),
+	};
 }
 
 function listingProblem(listing: Read): string {

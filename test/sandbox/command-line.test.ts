@@ -70,7 +70,7 @@ describe("status", () => {
 				expect(result.stdout).toContain("10.0.2.20/24 (EIP 203.0.113.7)");
 				expect(result.stdout).not.toContain("veth");
 				expect(result.stdout).toMatch(
-					/^machine: {2}\S.*, \d+ cores, [\d.]+ GiB\n/,
+					/^machine: {2}\S.*, \d+ cores, [\d.]+ GiB$/m,
 				);
 				expect(result.stdout).toMatch(/\nbackend: {2}initscripts \(CentOS/);
 				expect(result.stdout).toContain("metadata: 2 ENIs");
