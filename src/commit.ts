@@ -178,7 +178,9 @@ function entryOf(
 		managed: managedOf(spec, []),
 		leftover: committed.isKernelDone ? undefined : leftoverOf(old),
 		before:
-			isKnown && old?.before ? old.before : beforeOf(spec, observed, desired),
+			isKnown && old?.before
+				? renamed(old.before, old.name, spec.name)
+				: beforeOf(spec, observed, desired),
 		// The first copy of a path is what stood there before the agent came: that one is given back.
 		backups:
 			backups.length > 0
@@ -228,6 +230,19 @@ function concerns(
 		(parseIfcfg(file.content).DEVICE === spec.name ||
 			parseIfcfg(file.content).HWADDR?.toLowerCase() === spec.mac)
 	);
+}
+
+// A link that was renamed, or plugged in again under another name, is to look as before under that one.
+function renamed(before: Before, from: string, to: string): Before {
+	if (from === to) return before;
+	const sysctls = Object.entries(before.sysctls).map(([key, value]) => [
+		key.replace(`conf/${from}/`, `conf/${to}/`),
+		value,
+	]);
+	const routes = before.routes.map((words) =>
+		words.map((word) => (word === from ? to : word)),
+	);
+	return { ...before, routes, sysctls: Object.fromEntries(sysctls) };
 }
 
 // How the link looked before: addresses and routes that are not ours, and the sysctls we set.

@@ -54,6 +54,7 @@ export function watchNics(
 			const links = listDirectory(fs, paths.sysClassNet)
 				.flatMap((name) => observeLink(fs, name))
 				.filter(isCandidate);
+			// One that was unplugged and plugged in again since has another index.
 			const keyOf = (all: Link[]) =>
 				all
 					.map(({ name, mac, ifindex }) => `${name} ${mac} ${ifindex}`)
