@@ -3,7 +3,7 @@ import type {
 	InterfaceSpec,
 	Managed,
 	Observed,
-	StateEntry,
+	PrimaryExtras,
 } from "./model.js";
 
 const delaysMs = [60_000, 120_000, 300_000, 600_000];
@@ -20,53 +20,42 @@ export function specKey({
 	return JSON.stringify([name, mac, addresses, subnet, gateway, table]);
 }
 
-/** The back-off after one more failure of a spec: 1, 2, 5, then 10 minutes. */
-export function nextBackOff(
+/** The same of the primary's further private IPs. */
+export function extrasKey({ mac, addresses }: PrimaryExtras): string {
+	return JSON.stringify([mac, addresses]);
+}
+
+/**
+ * What a back-off is about: a spec on one NIC. One that was unplugged in the middle of a run and is
+ * plugged in again has not failed: it is another one, with another index.
+ */
+export function backOffKey(
 	spec: InterfaceSpec,
-	entry: StateEntry | undefined,
-	observed: Pick<Observed, "bootId" | "links">,
+	{ links }: Pick<Observed, "links">,
+): string {
+	const { name, mac } = spec;
+	const link = links.find((one) => one.name === name && one.mac === mac);
+	return `${specKey(spec)} ${link?.ifindex ?? "-"}`;
+}
+
+/** The back-off after one more failure of what `key` stands for: 1, 2, 5, then 10 minutes. */
+export function backOffAfter(
+	key: string,
+	last: BackOff | undefined,
+	bootId: string,
 	nowMs: number,
 ): BackOff {
-	const { backOff } = entry ?? {};
-	const earlier = isAbout(backOff, spec, observed) ? backOff.attempts : 0;
+	const earlier = last?.spec === key ? last.attempts : 0;
 	const delayMs = delaysMs[Math.min(earlier, delaysMs.length - 1)] ?? 0;
-	return {
-		spec: specKey(spec),
-		ifindex: ifindexOf(spec, observed),
-		attempts: earlier + 1,
-		bootId: observed.bootId,
-		untilMs: nowMs + delayMs,
-	};
+	return { spec: key, attempts: earlier + 1, bootId, untilMs: nowMs + delayMs };
 }
 
-/** Milliseconds until a spec may be tried again; 0 where it may be tried now. */
+/** Milliseconds until what `key` stands for may be tried again; 0 where it may be tried now. */
 export function backOffLeftMs(
-	spec: InterfaceSpec,
-	entry: StateEntry | undefined,
-	observed: Pick<Observed, "bootId" | "links" | "nowMs">,
-): number {
-	const { backOff } = entry ?? {};
-	return isAbout(backOff, spec, observed)
-		? Math.max(backOff.untilMs - observed.nowMs, 0)
-		: 0;
-}
-
-// A NIC that was unplugged in the middle of a run, and is plugged in again, has not failed: it is another one.
-function isAbout(
+	key: string,
 	backOff: BackOff | undefined,
-	spec: InterfaceSpec,
-	observed: Pick<Observed, "bootId" | "links">,
-): backOff is BackOff {
-	return (
-		backOff?.spec === specKey(spec) &&
-		backOff.bootId === observed.bootId &&
-		backOff.ifindex === ifindexOf(spec, observed)
-	);
-}
-
-function ifindexOf(
-	{ name, mac }: InterfaceSpec,
-	{ links }: Pick<Observed, "links">,
-): number | undefined {
-	return links.find((link) => link.name === name && link.mac === mac)?.ifindex;
+	{ bootId, nowMs }: Pick<Observed, "bootId" | "nowMs">,
+): number {
+	const isSame = backOff?.spec === key && backOff.bootId === bootId;
+	return isSame ? Math.max(backOff.untilMs - nowMs, 0) : 0;
 }

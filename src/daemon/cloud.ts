@@ -1,19 +1,21 @@
 import { managedBy } from "../desire/managed.js";
 import type { CloudView, State } from "../model.js";
 import { observeLinkFiles } from "../observe/link-files.js";
+import { observeLinks } from "../observe/links.js";
 import {
 	askCloud,
 	type Conversation,
 	type Question,
 } from "../observe/metadata.js";
-import { readState } from "../state.js";
+import { peekState } from "../state.js";
 import type { System } from "../system.js";
 import { nextReleases, type Releases } from "./releases.js";
 
 // Answers that take longer than that are slow, and the passes go on without them.
 const patienceMs = 300;
-// While a service does not answer, the next question may already be on its way: so many at once.
-const maxAtOnce = 4;
+// While a service does not answer, the next question is already on its way: so many at once. Silence
+// costs each of them 2 s per address of the service, and there is about one a second.
+const maxAtOnce = 8;
 
 const nothing: CloudView = {
 	instanceId: undefined,
@@ -72,11 +74,19 @@ export function openCloud(
 		latest = merge(latest, view, isPartial);
 		problem = problemOf(view);
 		if (view.listed) answeredMs = nowMs;
-		const recorded = managedBy(
-			observeLinkFiles(system.fs),
-			readState(system),
-		).filter(({ isLeftover }) => !isLeftover);
-		const next = nextReleases(releases, view, recorded, nowMs);
+		const state = peekState(system);
+		const recorded = managedBy(observeLinkFiles(system.fs), state).filter(
+			({ isLeftover }) => !isLeftover,
+		);
+		const primary =
+			state.extras &&
+			observeLinks(system.fs).find(({ mac }) => mac === state.extras?.mac);
+		const extras = state.extras && {
+			link: primary?.name ?? state.extras.mac,
+			mac: state.extras.mac,
+			addresses: state.extras.addresses,
+		};
+		const next = nextReleases(releases, view, recorded, extras, nowMs);
 		releases = next.releases;
 		onAnswer({ view, isLate, settled: next.settled });
 	}
@@ -86,7 +96,7 @@ export function openCloud(
 		open += 1;
 		started += 1;
 		const number = started;
-		const state: State = readState(system);
+		const state: State = peekState(system);
 		const talk = askCloud(system, urls(), state, question);
 		current = talk;
 		let isLate = false;

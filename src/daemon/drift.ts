@@ -35,17 +35,32 @@ export function findDrift(prepared: Prepared): Drift[] {
 	);
 	const kernel = kernelDifference(kernelWant(observed, desired), observed);
 	const steps = plan.steps.length === 0 ? [] : [...files, ...kernel];
+	// Of the primary's further private IPs only one that was there before can be missing.
+	const isNew = (step: Step) =>
+		step.kind === "addr" &&
+		(step.op === "del" ||
+			!desired.extras?.recorded.includes(step.words[0] ?? ""));
 	return steps
+		.filter((step) => !(isShared(step) && isNew(step)))
 		.filter((step) =>
-			isShared(step)
+			isShared(step) && step.kind !== "addr"
 				? isSame && (isAllSteady || step.kind === "sysctl")
-				: steady.includes(step.link ?? ""),
+				: isShared(step) || steady.includes(step.link ?? ""),
 		)
+		.filter((step) => !isFollowing(step, prepared))
 		.map((step) => ({
 			key: stepKey(step),
 			link: step.link,
 			what: describe(step),
 		}));
+}
+
+// Containers' networks come and go, and the ENIs' tables follow them: no matter how often, no drift.
+function isFollowing(step: Step, { desired }: Prepared): boolean {
+	if (step.kind !== "route" || step.words[0] !== "throw") return false;
+	const hasIt = ({ name, throws }: Pick<Managed, "name" | "throws">) =>
+		name === step.link && throws.includes(step.words[1] ?? "");
+	return desired.recorded.some(hasIt) !== desired.interfaces.some(hasIt);
 }
 
 /** Whether a spec is what the record already says of the link. */
@@ -146,5 +161,5 @@ export function describeFight(
 	nowMs: number,
 ): string {
 	const minutes = Math.round((leftUntilMs - nowMs) / 60_000);
-	return `${link ? `${link}: ` : ""}${what}, for the ${times}th time: something else keeps changing it (another agent, a script?); left as it is for ${minutes} min`;
+	return `${link ? `${link}: ` : ""}${what}, ${times} times by now: something else keeps changing it (another agent, a script?); left as it is for ${minutes} min`;
 }

@@ -8,8 +8,11 @@ import { parseHint } from "./hints.js";
 
 /** The NICs that can be ENIs, as the daemon last saw them. */
 export interface Nics {
-	/** What a line of the monitor is about: a NIC's name, or why else to look; undefined for nothing. */
-	hear(line: string): string | undefined;
+	/**
+	 * What a line of the monitor is about: a NIC's name, or why else to look; undefined for nothing.
+	 * While a pass `isBusy`, a NIC that it knows may be saying what the pass does to it.
+	 */
+	hear(line: string, isBusy: boolean): string | undefined;
 	/** Looks again; whether a NIC has come, gone, been exchanged, or got another name or MAC. */
 	look(): boolean;
 	list(): Link[];
@@ -29,7 +32,7 @@ export function watchNics(
 	const isCandidate = (link: Link) =>
 		notCandidate(link, exclude()) === undefined;
 	return {
-		hear: (line) => {
+		hear: (line, isBusy) => {
 			const hint = parseHint(line, exclude().names, (ifindex) =>
 				known.some((link) => link.ifindex === ifindex),
 			);
@@ -42,7 +45,8 @@ export function watchNics(
 				// Whatever came and is gone already, or can be no ENI, is not worth a look.
 				const isNew = !nic && observeLink(fs, name).some(isCandidate);
 				if (!nic && !isNew) return undefined;
-				if (!heardMs.has(name)) heardMs.set(name, clock.nowMs());
+				const isOwn = isBusy && nic !== undefined;
+				if (!heardMs.has(name) && !isOwn) heardMs.set(name, clock.nowMs());
 			}
 			return name || "lost events";
 		},
@@ -50,6 +54,7 @@ export function watchNics(
 			const links = listDirectory(fs, paths.sysClassNet)
 				.flatMap((name) => observeLink(fs, name))
 				.filter(isCandidate);
+			// One that was unplugged and plugged in again since has another index.
 			const keyOf = (all: Link[]) =>
 				all
 					.map(({ name, mac, ifindex }) => `${name} ${mac} ${ifindex}`)

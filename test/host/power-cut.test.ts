@@ -1,11 +1,11 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { createTally, stepKinds, sweepPowerCuts } from "./crash";
-import { rolledBack, scenarios } from "./scenarios";
+import { passes, rolledBack, scenarios } from "./scenarios";
 
 const tally = createTally();
 afterAll(() => console.log(`power cuts tried: ${tally.points()}`));
 
-describe.each(Object.entries({ ...scenarios, ...rolledBack }))(
+describe.each(Object.entries({ ...scenarios, ...rolledBack, ...passes }))(
 	"%s",
 	(_, scenario) => {
 		test("with the power cut at any operation, the next boot ends in the old state or the new one", async () => {
