@@ -72,10 +72,13 @@ export function demotedMetric(table: number): number {
  * Prefixes that main routes over links which are not NICs (docker0, br-*, tun). Without a `throw`
  * for them, a process bound to an ENI's address would send container traffic to the gateway. A NIC
  * that the user excluded is a NIC all the same. Halves of the whole address space (a VPN's 0.0.0.0/1)
- * are default routes in disguise, and what a NIC reaches as well needs no detour: left out.
+ * are default routes in disguise, and what a NIC reaches as well needs no detour: left out; so is the
+ * route of a NIC that went between the look at the routes and the look at the links.
  */
 export function throwPrefixes(observed: Observed, subnet: string): string[] {
 	const none = { names: [], macs: [], drivers: [] };
+	const isThere = (name: string) =>
+		observed.links.some((link) => link.name === name);
 	const isNic = (name: string) =>
 		observed.links.some(
 			(link) => link.name === name && notCandidate(link, none) === undefined,
@@ -88,7 +91,7 @@ export function throwPrefixes(observed: Observed, subnet: string): string[] {
 		.filter((route) => route.devs.some(isNic))
 		.map((route) => route.dst);
 	const prefixes = routes
-		.filter((route) => !route.devs.some(isNic))
+		.filter(({ devs }) => devs.every(isThere) && !devs.some(isNic))
 		.map((route) => route.dst)
 		.filter((dst) => Number(dst.split("/")[1]) > 1)
 		.filter((dst) => dst !== subnet && !byNic.includes(dst));
