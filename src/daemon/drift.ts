@@ -120,13 +120,15 @@ export function nextDriftRecords(
 	nowMs: number,
 ): { records: DriftRecord[]; fights: DriftRecord[] } {
 	const fights: DriftRecord[] = [];
-	const kept = records.filter(
-		({ key, atMs, leftUntilMs }) =>
-			!drift.some((one) => one.key === key) &&
+	const remembered = records.filter(
+		({ atMs, leftUntilMs }) =>
 			nowMs - Math.max(atMs.at(-1) ?? 0, leftUntilMs) < peaceMs,
 	);
+	const kept = remembered.filter(
+		({ key }) => !drift.some((one) => one.key === key),
+	);
 	const renewed = drift.map((one): DriftRecord => {
-		const old = records.find(({ key }) => key === one.key);
+		const old = remembered.find(({ key }) => key === one.key);
 		const atMs = [
 			...(old?.atMs ?? []).filter((at) => nowMs - at < windowMs),
 			nowMs,
