@@ -3,6 +3,7 @@ import type {
 	InterfaceSpec,
 	Managed,
 	Observed,
+	PrimaryExtras,
 	StateEntry,
 } from "./model.js";
 
@@ -20,6 +21,11 @@ export function specKey({
 	return JSON.stringify([name, mac, addresses, subnet, gateway, table]);
 }
 
+/** The same of the primary's further private IPs. */
+export function extrasKey({ mac, addresses }: PrimaryExtras): string {
+	return JSON.stringify([mac, addresses]);
+}
+
 /** The back-off after one more failure of a spec: 1, 2, 5, then 10 minutes. */
 export function nextBackOff(
 	spec: InterfaceSpec,
@@ -27,8 +33,17 @@ export function nextBackOff(
 	bootId: string,
 	nowMs: number,
 ): BackOff {
-	const key = specKey(spec);
-	const earlier = entry?.backOff?.spec === key ? entry.backOff.attempts : 0;
+	return backOffAfter(specKey(spec), entry?.backOff, bootId, nowMs);
+}
+
+/** The back-off after one more failure of what `key` stands for. */
+export function backOffAfter(
+	key: string,
+	last: BackOff | undefined,
+	bootId: string,
+	nowMs: number,
+): BackOff {
+	const earlier = last?.spec === key ? last.attempts : 0;
 	const delayMs = delaysMs[Math.min(earlier, delaysMs.length - 1)] ?? 0;
 	return { spec: key, attempts: earlier + 1, bootId, untilMs: nowMs + delayMs };
 }
@@ -37,9 +52,17 @@ export function nextBackOff(
 export function backOffLeftMs(
 	spec: InterfaceSpec,
 	entry: StateEntry | undefined,
+	now: Pick<Observed, "bootId" | "nowMs">,
+): number {
+	return leftMs(specKey(spec), entry?.backOff, now);
+}
+
+/** Milliseconds until what `key` stands for may be tried again; 0 where it may be tried now. */
+export function leftMs(
+	key: string,
+	backOff: BackOff | undefined,
 	{ bootId, nowMs }: Pick<Observed, "bootId" | "nowMs">,
 ): number {
-	const backOff = entry?.backOff;
-	const isSame = backOff?.spec === specKey(spec) && backOff.bootId === bootId;
+	const isSame = backOff?.spec === key && backOff.bootId === bootId;
 	return isSame ? Math.max(backOff.untilMs - nowMs, 0) : 0;
 }

@@ -1,4 +1,5 @@
 import { nextBackOff } from "./back-off.js";
+import { type ExtrasEnd, extrasAfter } from "./commit/extras.js";
 import { isMainDefault } from "./desire/candidate.js";
 import {
 	linkFilePaths,
@@ -30,6 +31,7 @@ export interface Committed {
 	failed: InterfaceSpec[];
 	/** Entries of the record that were taken away. */
 	gone: Managed[];
+	extras: ExtrasEnd;
 	backups: Backup[];
 	/** Milliseconds since the boot, at the end of the run. */
 	nowMs: number;
@@ -41,19 +43,23 @@ export interface Committed {
 export function stateAfterFailure(
 	observed: Observed,
 	desired: Desired,
-	begun: string[],
+	begun: { links: string[]; extras: boolean },
 	nowMs: number,
 ): State {
 	const { state } = observed;
-	const tried = desired.interfaces.filter(({ name }) => begun.includes(name));
+	const tried = desired.interfaces.filter(({ name }) =>
+		begun.links.includes(name),
+	);
 	const failed = tried.map((spec) => {
 		const old = state.interfaces[spec.mac];
 		const backOff = nextBackOff(spec, old, observed.bootId, nowMs);
 		return [spec.mac, { ...(old ?? { name: spec.name }), backOff }];
 	});
+	const end = begun.extras ? "rolled-back" : "untouched";
 	return prune({
 		...state,
 		interfaces: { ...state.interfaces, ...Object.fromEntries(failed) },
+		extras: extrasAfter(observed, desired, end, nowMs),
 	});
 }
 
@@ -112,6 +118,7 @@ export function nextState(
 	return prune({
 		version: 1,
 		interfaces,
+		extras: extrasAfter(observed, desired, committed.extras, committed.nowMs),
 		primary,
 		sysctls: isManaging ? sharedSysctls(observed, desired) : {},
 		rpFilter: isManaging ? desired.rpFilter : undefined,

@@ -251,9 +251,12 @@ async function watch(
 
 		const retries = verdicts.flatMap(({ retryMs }) => retryMs ?? []);
 		const before = waiting.map(({ mac }) => mac).join();
+		const { primary } = prepared.desired;
 		waiting = verdicts.filter(
 			({ link, kind }) =>
-				link !== "-" && (kind === "pending" || kind === "unlisted"),
+				(kind === "pending" || kind === "unlisted") &&
+				link !== "-" &&
+				link !== primary?.name,
 		);
 		if (waiting.map(({ mac }) => mac).join() !== before) {
 			[waitingSinceMs, asked] = [now, 1];

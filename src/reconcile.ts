@@ -10,6 +10,7 @@ import { exitCodes, isAgentError } from "./errors.js";
 import { chooseMeans } from "./means.js";
 import type { Desired, Journal, Observed, Request, Settings } from "./model.js";
 import { observe } from "./observe/observe.js";
+import { changesExtras } from "./plan/extras.js";
 import { touchableKernel } from "./plan/revert.js";
 import { type Means, makePlan, touchedBy } from "./plan.js";
 import { linksOf, type Prepared } from "./prepared.js";
@@ -100,8 +101,9 @@ async function carryOut(
 	time: (phase: string) => void,
 ): Promise<Report> {
 	const { observed, desired, plan, means } = prepared;
+	const isExtrasChanged = changesExtras(plan, desired.extras);
 	// Named NICs that are all refused leave no trace, not even in the record.
-	const isAbout = linksOf(prepared).length > 0;
+	const isAbout = linksOf(prepared).length > 0 || isExtrasChanged;
 	if (!isAbout && request.targets !== "all") return reportUnchanged(prepared);
 	const execution: Execution = {
 		system,
@@ -112,7 +114,8 @@ async function carryOut(
 		copies: {},
 	};
 	const commit: Commit = {
-		stateAfter: (rolledBack, isClean) => {
+		stateAfter: ({ links: rolledBack, extras }, isClean) => {
+			const isKernelDone = means.restart !== "none";
 			const isBack = ({ name }: { name: string }) =>
 				isClean && rolledBack.includes(name);
 			const committed: Committed = {
@@ -124,8 +127,15 @@ async function carryOut(
 						plan.steps.some(({ link }) => link === name),
 				),
 				gone: desired.gone.filter(({ name }) => !rolledBack.includes(name)),
+				extras: !isKernelDone
+					? "untouched"
+					: !(extras && isExtrasChanged)
+						? "kept"
+						: isClean
+							? "rolled-back"
+							: "rollback-failed",
 				backups: execution.backups,
-				isKernelDone: means.restart !== "none",
+				isKernelDone,
 				nowMs: system.clock.nowMs(),
 			};
 			return nextState(observed, desired, request, settings, committed);
@@ -134,7 +144,7 @@ async function carryOut(
 			stateAfterFailure(observed, desired, begun, system.clock.nowMs()),
 	};
 	if (!isAbout || plan.steps.length === 0) {
-		writeState(system, commit.stateAfter([], true));
+		writeState(system, commit.stateAfter({ links: [], extras: false }, true));
 		time("commit");
 		return reportUnchanged(prepared);
 	}
@@ -179,6 +189,7 @@ function journalOf(
 		interfaces,
 		gone,
 		recorded,
+		extras: changesExtras(plan, desired.extras) ? desired.extras : undefined,
 		record: readRecord(system),
 		copies,
 	};

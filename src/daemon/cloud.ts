@@ -1,6 +1,7 @@
 import { managedBy } from "../desire/managed.js";
 import type { CloudView, State } from "../model.js";
 import { observeLinkFiles } from "../observe/link-files.js";
+import { observeLinks } from "../observe/links.js";
 import {
 	askCloud,
 	type Conversation,
@@ -72,11 +73,19 @@ export function openCloud(
 		latest = merge(latest, view, isPartial);
 		problem = problemOf(view);
 		if (view.listed) answeredMs = nowMs;
-		const recorded = managedBy(
-			observeLinkFiles(system.fs),
-			peekState(system),
-		).filter(({ isLeftover }) => !isLeftover);
-		const next = nextReleases(releases, view, recorded, nowMs);
+		const state = peekState(system);
+		const recorded = managedBy(observeLinkFiles(system.fs), state).filter(
+			({ isLeftover }) => !isLeftover,
+		);
+		const primary =
+			state.extras &&
+			observeLinks(system.fs).find(({ mac }) => mac === state.extras?.mac);
+		const extras = state.extras && {
+			link: primary?.name ?? state.extras.mac,
+			mac: state.extras.mac,
+			addresses: state.extras.addresses,
+		};
+		const next = nextReleases(releases, view, recorded, extras, nowMs);
 		releases = next.releases;
 		onAnswer({ view, isLate, settled: next.settled });
 	}

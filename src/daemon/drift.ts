@@ -35,11 +35,17 @@ export function findDrift(prepared: Prepared): Drift[] {
 	);
 	const kernel = kernelDifference(kernelWant(observed, desired), observed);
 	const steps = plan.steps.length === 0 ? [] : [...files, ...kernel];
+	// Of the primary's further private IPs only one that was there before can be missing.
+	const isNew = (step: Step) =>
+		step.kind === "addr" &&
+		(step.op === "del" ||
+			!desired.extras?.recorded.includes(step.words[0] ?? ""));
 	return steps
+		.filter((step) => !(isShared(step) && isNew(step)))
 		.filter((step) =>
-			isShared(step)
+			isShared(step) && step.kind !== "addr"
 				? isSame && (isAllSteady || step.kind === "sysctl")
-				: steady.includes(step.link ?? ""),
+				: isShared(step) || steady.includes(step.link ?? ""),
 		)
 		.filter((step) => !isFollowing(step, prepared))
 		.map((step) => ({

@@ -1,3 +1,4 @@
+import { boot } from "../../src/commands/boot";
 import { configure } from "../../src/commands/configure";
 import { readOptions, type Values } from "../../src/commands/options";
 import { printError } from "../../src/commands/print";
@@ -21,6 +22,7 @@ export interface JsonReport {
 	interfaces: {
 		name: string;
 		mac?: string;
+		primary: boolean;
 		outcome: string;
 		reason?: string;
 		diff?: string;
@@ -160,4 +162,14 @@ export async function run(
 		operations: operations.list().length,
 		stop: undefined,
 	};
+}
+
+/** Runs `eni-configure boot`; undefined, in place of an exit code, where the agent died. */
+export async function runBoot({
+	system,
+	operations,
+}: FakeHost): Promise<number | undefined> {
+	operations.reset();
+	const ended = await Promise.race([operations.stopped(), boot(system)]);
+	return typeof ended === "number" ? ended : undefined;
 }

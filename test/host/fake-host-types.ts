@@ -64,6 +64,9 @@ export interface FakeHost {
 	record(): string;
 	/** The agent's process is gone, and nothing else: its descriptors close, another one may run. */
 	endProcess(): void;
-	/** A power cut that takes what was not fsynced (an orderly reboot without), then a boot up to network.service. */
-	reboot(loss?: Loss): Promise<void>;
+	/**
+	 * A power cut that takes what was not fsynced (an orderly reboot without), then a boot up to
+	 * network.service. `beforeNetwork` is what runs before that: a process of its own.
+	 */
+	reboot(loss?: Loss, beforeNetwork?: () => Promise<unknown>): Promise<void>;
 }

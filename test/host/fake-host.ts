@@ -86,7 +86,7 @@ export async function createFakeHost(
 	}
 	const nic = (name: string) => nics.find((one) => one.name === name) as Nic;
 
-	async function boot(): Promise<void> {
+	async function boot(beforeNetwork?: () => Promise<unknown>): Promise<void> {
 		boots += 1;
 		kernel = withMonitor(createKernel(), tellWatchers);
 		kernel.plug({
@@ -102,6 +102,8 @@ export async function createFakeHost(
 		programs.service = { state: "active", job: undefined };
 		disk.fs.mkdirSync("/run/systemd/system", { recursive: true });
 		if (options.selinux) disk.write(selinuxFile, "1");
+		await beforeNetwork?.();
+		if (beforeNetwork) endProcess();
 		if (!(await startNetwork(programs))) programs.service.state = "failed";
 		operations.reset();
 	}
@@ -237,10 +239,13 @@ export async function createFakeHost(
 		snapshot: () => describeFiles(disk, "/etc") + describeKernel(kernel),
 		record: () => describeRecord(disk),
 		endProcess,
-		reboot: async (loss = { bytes: "kept", entries: "kept" }) => {
+		reboot: async (
+			loss = { bytes: "kept", entries: "kept" },
+			beforeNetwork = undefined,
+		) => {
 			endProcess();
 			disk.lose(loss);
-			await boot();
+			await boot(beforeNetwork);
 		},
 	};
 }
