@@ -39,7 +39,13 @@ const usable = {
 function settledAt(series: [number, CloudView, Managed?][]): number[] {
 	let releases: Releases = {};
 	return series.flatMap(([second, view, recorded = managed]) => {
-		const next = nextReleases(releases, view, [recorded], second * 1000);
+		const next = nextReleases(
+			releases,
+			view,
+			[recorded],
+			undefined,
+			second * 1000,
+		);
 		releases = next.releases;
 		return next.settled.length > 0 ? [second] : [];
 	});
@@ -153,7 +159,7 @@ test("another gateway, or another primary address, takes as long", () => {
 	const moved = saying({
 		state: "ok",
 		eni: {
-			...((usable.whole as { eni: never }).eni as object),
+			...(usable.whole as unknown as { eni: object }).eni,
 			gateway: "10.0.2.9",
 		},
 	} as EniAnswer);
@@ -174,12 +180,56 @@ test("another gateway, or another primary address, takes as long", () => {
 });
 
 test("says what will go, since when", () => {
-	const { releases } = nextReleases({}, saying(usable.other), [managed], 5000);
+	const { releases } = nextReleases(
+		{},
+		saying(usable.other),
+		[managed],
+		undefined,
+		5000,
+	);
 	expect(releases[mac]).toMatchObject({
 		link: "eth1",
 		sinceMs: 5000,
 		addresses: ["10.0.2.63/32", "10.0.2.64/32"],
 	});
+});
+
+test("an extra address of the primary goes the same way", () => {
+	const extras = {
+		link: "eth0",
+		mac: "52:54:00:00:00:00",
+		addresses: ["10.0.1.11/32"],
+	};
+	const view = cloudOf({
+		primaryMac: extras.mac,
+		primaryAddresses: ["10.0.1.10"],
+	});
+	const first = nextReleases({}, view, [], extras, 0);
+	expect(first.settled).toEqual([]);
+	const silent = nextReleases(
+		first.releases,
+		{ ...view, primaryAddresses: undefined },
+		[],
+		extras,
+		30_000,
+	);
+	expect(silent).toEqual(first);
+	expect(
+		nextReleases(silent.releases, view, [], extras, 29_999).settled,
+	).toEqual([]);
+	expect(
+		nextReleases(silent.releases, view, [], extras, 30_000).settled,
+	).toEqual([extras.mac]);
+	// Of another primary nothing is taken away.
+	expect(
+		nextReleases(
+			first.releases,
+			{ ...view, primaryMac: mac },
+			[],
+			extras,
+			40_000,
+		).settled,
+	).toEqual([]);
 });
 
 test("an ENI that is not managed has nothing to release", () => {
@@ -188,6 +238,7 @@ test("an ENI that is not managed has nothing to release", () => {
 			{ [mac]: { link: "eth1", answer: "", sinceMs: 0, addresses: [] } },
 			less,
 			[],
+			undefined,
 			99_000,
 		),
 	).toEqual({ releases: {}, settled: [] });
@@ -223,6 +274,7 @@ test("whatever is answered in whatever order: believed is only what two usable a
 						releases,
 						views[name] as CloudView,
 						[managed],
+						undefined,
 						now,
 					);
 					releases = next.releases;
