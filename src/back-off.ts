@@ -4,7 +4,6 @@ import type {
 	Managed,
 	Observed,
 	PrimaryExtras,
-	StateEntry,
 } from "./model.js";
 
 const delaysMs = [60_000, 120_000, 300_000, 600_000];
@@ -26,17 +25,20 @@ export function extrasKey({ mac, addresses }: PrimaryExtras): string {
 	return JSON.stringify([mac, addresses]);
 }
 
-/** The back-off after one more failure of a spec: 1, 2, 5, then 10 minutes. */
-export function nextBackOff(
+/**
+ * What a back-off is about: a spec on one NIC. One that was unplugged in the middle of a run and is
+ * plugged in again has not failed: it is another one, with another index.
+ */
+export function backOffKey(
 	spec: InterfaceSpec,
-	entry: StateEntry | undefined,
-	bootId: string,
-	nowMs: number,
-): BackOff {
-	return backOffAfter(specKey(spec), entry?.backOff, bootId, nowMs);
+	{ links }: Pick<Observed, "links">,
+): string {
+	const { name, mac } = spec;
+	const link = links.find((one) => one.name === name && one.mac === mac);
+	return `${specKey(spec)} ${link?.ifindex ?? "-"}`;
 }
 
-/** The back-off after one more failure of what `key` stands for. */
+/** The back-off after one more failure of what `key` stands for: 1, 2, 5, then 10 minutes. */
 export function backOffAfter(
 	key: string,
 	last: BackOff | undefined,
@@ -48,17 +50,8 @@ export function backOffAfter(
 	return { spec: key, attempts: earlier + 1, bootId, untilMs: nowMs + delayMs };
 }
 
-/** Milliseconds until a spec may be tried again; 0 where it may be tried now. */
-export function backOffLeftMs(
-	spec: InterfaceSpec,
-	entry: StateEntry | undefined,
-	now: Pick<Observed, "bootId" | "nowMs">,
-): number {
-	return leftMs(specKey(spec), entry?.backOff, now);
-}
-
 /** Milliseconds until what `key` stands for may be tried again; 0 where it may be tried now. */
-export function leftMs(
+export function backOffLeftMs(
 	key: string,
 	backOff: BackOff | undefined,
 	{ bootId, nowMs }: Pick<Observed, "bootId" | "nowMs">,

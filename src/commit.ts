@@ -1,4 +1,4 @@
-import { nextBackOff } from "./back-off.js";
+import { backOffAfter, backOffKey } from "./back-off.js";
 import { type ExtrasEnd, extrasAfter } from "./commit/extras.js";
 import { isMainDefault } from "./desire/candidate.js";
 import {
@@ -52,7 +52,8 @@ export function stateAfterFailure(
 	);
 	const failed = tried.map((spec) => {
 		const old = state.interfaces[spec.mac];
-		const backOff = nextBackOff(spec, old, observed.bootId, nowMs);
+		const key = backOffKey(spec, observed);
+		const backOff = backOffAfter(key, old?.backOff, observed.bootId, nowMs);
 		return [spec.mac, { ...(old ?? { name: spec.name }), backOff }];
 	});
 	const end = begun.extras ? "rolled-back" : "untouched";
@@ -91,7 +92,12 @@ export function nextState(
 		const { cache: _, ...old } = interfaces[spec.mac] ?? { name: spec.name };
 		interfaces[spec.mac] = {
 			...old,
-			backOff: nextBackOff(spec, old, observed.bootId, committed.nowMs),
+			backOff: backOffAfter(
+				backOffKey(spec, observed),
+				old.backOff,
+				observed.bootId,
+				committed.nowMs,
+			),
 		};
 	}
 	// Released, or backing off, until it is named again or unbound.
@@ -172,7 +178,9 @@ function entryOf(
 		managed: managedOf(spec, []),
 		leftover: committed.isKernelDone ? undefined : leftoverOf(old),
 		before:
-			isKnown && old?.before ? old.before : beforeOf(spec, observed, desired),
+			isKnown && old?.before
+				? renamed(old.before, old.name, spec.name)
+				: beforeOf(spec, observed, desired),
 		// The first copy of a path is what stood there before the agent came: that one is given back.
 		backups:
 			backups.length > 0
@@ -222,6 +230,19 @@ function concerns(
 		(parseIfcfg(file.content).DEVICE === spec.name ||
 			parseIfcfg(file.content).HWADDR?.toLowerCase() === spec.mac)
 	);
+}
+
+// A link that was renamed, or plugged in again under another name, is to look as before under that one.
+function renamed(before: Before, from: string, to: string): Before {
+	if (from === to) return before;
+	const sysctls = Object.entries(before.sysctls).map(([key, value]) => [
+		key.replace(`conf/${from}/`, `conf/${to}/`),
+		value,
+	]);
+	const routes = before.routes.map((words) =>
+		words.map((word) => (word === from ? to : word)),
+	);
+	return { ...before, routes, sysctls: Object.fromEntries(sysctls) };
 }
 
 // How the link looked before: addresses and routes that are not ours, and the sysctls we set.

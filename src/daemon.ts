@@ -264,7 +264,10 @@ async function watch(
 			// By then it is time to say so.
 			if (waiting.length > 0) retries.push(patienceMs);
 		}
-		nics.forget(waiting.map(({ link }) => link));
+		nics.forget(
+			waiting.map(({ link }) => link),
+			now - ms,
+		);
 
 		const isFailed = report.error !== undefined;
 		failures = isFailed ? failures + 1 : 0;

@@ -3,7 +3,7 @@ import { chooseCopies, type Execution } from "./apply/execute.js";
 import { hasJournal, newJournalId } from "./apply/journal.js";
 import { acquireLock } from "./apply/lock.js";
 import { recover } from "./apply/recover.js";
-import { specKey } from "./back-off.js";
+import { backOffKey, specKey } from "./back-off.js";
 import { type Committed, nextState, stateAfterFailure } from "./commit.js";
 import { desire } from "./desire.js";
 import { exitCodes, isAgentError } from "./errors.js";
@@ -83,8 +83,10 @@ export async function reconcile(
 function calmed(means: Means, observed: Observed, desired: Desired): Means {
 	const isChange = desired.interfaces.some((spec) => {
 		const { managed, backOff } = observed.state.interfaces[spec.mac] ?? {};
-		const key = specKey(spec);
-		return (managed && specKey(managed)) !== key && backOff?.spec !== key;
+		return (
+			(managed && specKey(managed)) !== specKey(spec) &&
+			backOff?.spec !== backOffKey(spec, observed)
+		);
 	});
 	return isChange || means.restart === "none"
 		? means

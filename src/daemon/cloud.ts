@@ -13,8 +13,9 @@ import { nextReleases, type Releases } from "./releases.js";
 
 // Answers that take longer than that are slow, and the passes go on without them.
 const patienceMs = 300;
-// While a service does not answer, the next question may already be on its way: so many at once.
-const maxAtOnce = 4;
+// While a service does not answer, the next question is already on its way: so many at once. Silence
+// costs each of them 2 s per address of the service, and there is about one a second.
+const maxAtOnce = 8;
 
 const nothing: CloudView = {
 	instanceId: undefined,

@@ -13,13 +13,13 @@ export interface Nics {
 	 * While a pass `isBusy`, a NIC that it knows may be saying what the pass does to it.
 	 */
 	hear(line: string, isBusy: boolean): string | undefined;
-	/** Looks again; whether a NIC has come, gone, or got another name or MAC. */
+	/** Looks again; whether a NIC has come, gone, been exchanged, or got another name or MAC. */
 	look(): boolean;
 	list(): Link[];
 	/** Milliseconds since a link was first heard of in a hint that is not dealt with yet. */
 	heardForMs(link: string): number | undefined;
-	/** Forgets the hints about all links but these. */
-	forget(butFor: string[]): void;
+	/** Forgets the hints about all links but these, as far as they came before a time: later ones are not dealt with yet. */
+	forget(butFor: string[], beforeMs: number): void;
 }
 
 /** Nothing has been seen yet. */
@@ -54,8 +54,11 @@ export function watchNics(
 			const links = listDirectory(fs, paths.sysClassNet)
 				.flatMap((name) => observeLink(fs, name))
 				.filter(isCandidate);
+			// One that was unplugged and plugged in again since has another index.
 			const keyOf = (all: Link[]) =>
-				all.map(({ name, mac }) => `${name} ${mac}`).join("\n");
+				all
+					.map(({ name, mac, ifindex }) => `${name} ${mac} ${ifindex}`)
+					.join("\n");
 			const isChanged = keyOf(links) !== keyOf(known);
 			known = links;
 			return isChanged;
@@ -65,9 +68,9 @@ export function watchNics(
 			const ms = heardMs.get(link);
 			return ms === undefined ? undefined : clock.nowMs() - ms;
 		},
-		forget: (butFor) => {
-			for (const name of heardMs.keys())
-				if (!butFor.includes(name)) heardMs.delete(name);
+		forget: (butFor, beforeMs) => {
+			for (const [name, ms] of heardMs)
+				if (ms < beforeMs && !butFor.includes(name)) heardMs.delete(name);
 		},
 	};
 }

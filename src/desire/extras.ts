@@ -1,4 +1,4 @@
-import { extrasKey, leftMs } from "../back-off.js";
+import { backOffLeftMs, extrasKey } from "../back-off.js";
 import { exitCodes } from "../errors.js";
 import {
 	compareIps,
@@ -160,7 +160,7 @@ function unlessBackingOff(
 		isManaged: settings.managePrimary,
 	};
 	const backOff = observed.state.extras?.backOff;
-	const waitMs = leftMs(extrasKey(extras), backOff, observed);
+	const waitMs = backOffLeftMs(extrasKey(extras), backOff, observed);
 	if (waitMs === 0) return { extras };
 	const times = backOff?.attempts === 1 ? "once" : `${backOff?.attempts} times`;
 	return {

@@ -111,7 +111,10 @@ async function ask(
 		known !== undefined &&
 		instanceId !== undefined &&
 		known.instanceId === instanceId;
-	const mac = isKnown ? undefined : (early ?? (await client.read("mac")));
+	// A service that answers neither would only keep us waiting once more.
+	const isSilent = instance.kind === "error" && listing.kind === "error";
+	const mac =
+		isKnown || isSilent ? early : (early ?? (await client.read("mac")));
 	const primaryMac = isKnown
 		? known.mac
 		: mac?.kind === "ok" && isMac(mac.text)
