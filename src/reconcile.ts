@@ -8,7 +8,14 @@ import { type Committed, nextState, stateAfterFailure } from "./commit.js";
 import { desire } from "./desire.js";
 import { exitCodes, isAgentError } from "./errors.js";
 import { chooseMeans } from "./means.js";
-import type { Desired, Journal, Observed, Request, Settings } from "./model.js";
+import type {
+	Desired,
+	InterfaceSpec,
+	Journal,
+	Observed,
+	Request,
+	Settings,
+} from "./model.js";
 import { observe } from "./observe/observe.js";
 import { touchableKernel } from "./plan/revert.js";
 import { type Means, makePlan, touchedBy } from "./plan.js";
@@ -149,7 +156,8 @@ async function carryOut(
 	}
 	execution.copies = chooseCopies(system.fs, plan.steps);
 	const journal = journalOf(prepared, request.verb, execution.copies, system);
-	const run = { ...prepared, system, execution, journal };
+	const steady = request.daemon ? steadyLinks(observed, desired) : [];
+	const run = { ...prepared, system, execution, journal, steady };
 	return reportTransaction(
 		prepared,
 		await transact(run, commit, time),
@@ -195,4 +203,12 @@ function stopwatch(system: System) {
 		last = now;
 	};
 	return { timings, time };
+}
+
+function steadyLinks({ state }: Observed, { interfaces }: Desired): string[] {
+	const isSteady = (spec: InterfaceSpec) => {
+		const managed = state.interfaces[spec.mac]?.managed;
+		return managed !== undefined && specKey(managed) === specKey(spec);
+	};
+	return interfaces.filter(isSteady).map(({ name }) => name);
 }

@@ -229,6 +229,7 @@ async function restartLinks(
 		const own = findings.filter((finding) => finding.link === spec.name);
 		return (
 			own.length > 0 &&
+			!run.steady.includes(spec.name) &&
 			!isNeighbourOnly(own) &&
 			!hasForeign(spec.name, observed, desired)
 		);
@@ -256,13 +257,25 @@ async function executeApart(run: Run, steps: Step[]): Promise<Finding[]> {
 }
 
 // What is shared is undone only when nobody is left who needs it.
-function toRollBack(run: Run, open: Finding[]): string[] | "all" {
+function toRollBack(run: Run, all: Finding[]): string[] | "all" {
+	const open = all.filter((finding) => !isOnlyDrift(finding, run));
 	if (open.length === 0) return [];
 	const failed = failedLinks(open, run.desired);
 	const hasSurvivors =
 		failed !== "all" &&
 		run.desired.interfaces.some((spec) => !failed.includes(spec.name));
 	return hasSurvivors ? failed : "all";
+}
+
+function isOnlyDrift(
+	{ link, kind }: Finding,
+	{ steady, desired: { interfaces, gone } }: Run,
+): boolean {
+	const isAllSteady = steady.length === interfaces.length && gone.length === 0;
+	const isShared = kind === "rp_filter" || kind === "file";
+	return link !== undefined && steady.includes(link)
+		? true
+		: isShared && isAllSteady;
 }
 
 // /etc/sysctl.conf is shared: with some links rolled back it keeps the lines of the others.
