@@ -7,6 +7,7 @@ import {
 	describeFight,
 	findDrift,
 	nextDriftRecords,
+	repairedDrift,
 } from "./daemon/drift.js";
 import { endOrphans, startMonitor } from "./daemon/monitor.js";
 import { watchNics } from "./daemon/nics.js";
@@ -114,6 +115,8 @@ async function watch(
 	system.onHangup(() => {
 		try {
 			options = load();
+			const nextMs = clock.nowMs() + resyncMs(options.settings, clock.random());
+			timers.set("resync", Math.min(timers.at("resync"), nextMs));
 		} catch (error) {
 			log(
 				"error",
@@ -212,8 +215,7 @@ async function watch(
 	function digest(report: Report, prepared: Prepared, ms: number): void {
 		const now = clock.nowMs();
 		const { verdicts } = prepared.desired;
-		const isHeld = report.outcome === "applied" || report.outcome === "pending";
-		const drifted = isHeld && !report.error ? findDrift(prepared) : [];
+		const drifted = repairedDrift(report, findDrift(prepared));
 		const changes = describeChanges(
 			report,
 			prepared,

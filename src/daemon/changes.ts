@@ -49,7 +49,7 @@ export function describeChanges(
 	const elsewhere = drift.filter(
 		({ link }) => link === undefined || !own.includes(link),
 	);
-	return elsewhere.length === 0 || report.outcome !== "applied"
+	return elsewhere.length === 0
 		? changes
 		: [
 				...changes,

@@ -3,6 +3,7 @@ import { kernelDifference } from "../plan/kernel-difference.js";
 import { stepKey } from "../plan/step-key.js";
 import { kernelWant } from "../plan.js";
 import type { Prepared } from "../prepared.js";
+import type { Report } from "../report.js";
 
 /** One thing that was not as the agent had left it. */
 export interface Drift {
@@ -46,6 +47,19 @@ export function findDrift(prepared: Prepared): Drift[] {
 			link: step.link,
 			what: describe(step),
 		}));
+}
+
+/** The drift that a pass has put right: all but that of links it rolled back, whatever it says of other NICs. */
+export function repairedDrift(
+	{ interfaces, error }: Report,
+	drift: Drift[],
+): Drift[] {
+	const isApplied = interfaces.some(({ outcome }) => outcome === "applied");
+	if (error !== undefined || !isApplied) return [];
+	const rolledBack = interfaces
+		.filter(({ outcome }) => outcome.startsWith("roll"))
+		.map(({ name }) => name);
+	return drift.filter(({ link }) => !rolledBack.includes(link ?? ""));
 }
 
 /** Whether a spec is what the record already says of the link. */
@@ -146,5 +160,5 @@ export function describeFight(
 	nowMs: number,
 ): string {
 	const minutes = Math.round((leftUntilMs - nowMs) / 60_000);
-	return `${link ? `${link}: ` : ""}${what}, for the ${times}th time: something else keeps changing it (another agent, a script?); left as it is for ${minutes} min`;
+	return `${link ? `${link}: ` : ""}${what}, ${times} times by now: something else keeps changing it (another agent, a script?); left as it is for ${minutes} min`;
 }
