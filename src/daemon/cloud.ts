@@ -74,6 +74,12 @@ export function openCloud(
 		latest = merge(latest, view, isPartial);
 		problem = problemOf(view);
 		if (view.listed) answeredMs = nowMs;
+		const next = compare(view, nowMs);
+		releases = next.releases;
+		onAnswer({ view, isLate, settled: next.settled });
+	}
+
+	function compare(view: CloudView, nowMs: number) {
 		const state = peekState(system);
 		const recorded = managedBy(observeLinkFiles(system.fs), state).filter(
 			({ isLeftover }) => !isLeftover,
@@ -86,9 +92,7 @@ export function openCloud(
 			mac: state.extras.mac,
 			addresses: state.extras.addresses,
 		};
-		const next = nextReleases(releases, view, recorded, extras, nowMs);
-		releases = next.releases;
-		onAnswer({ view, isLate, settled: next.settled });
+		return nextReleases(releases, view, recorded, extras, nowMs);
 	}
 
 	async function ask(question: Question, isPartial: boolean): Promise<void> {
@@ -125,7 +129,14 @@ export function openCloud(
 			);
 			latest = { ...latest, enis: Object.fromEntries(enis) };
 		},
-		releases: () => releases,
+		releases: () => {
+			// What a pass has carried out since the last answer is not under way any more.
+			const open = compare(latest, system.clock.nowMs()).releases;
+			releases = Object.fromEntries(
+				Object.entries(open).filter(([mac]) => releases[mac] !== undefined),
+			);
+			return releases;
+		},
 		problem: () => problem,
 		answeredMs: () => answeredMs,
 	};
