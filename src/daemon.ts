@@ -171,7 +171,9 @@ async function watch(
 			request,
 			settings,
 		);
-		if (question) await cloud.ask({ ...question, publicIps: false }, false);
+		if (!question) return;
+		const isAsked = await cloud.ask({ ...question, publicIps: false }, false);
+		if (!isAsked) mustAsk = true;
 	}
 
 	async function pass(): Promise<void> {
