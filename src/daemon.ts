@@ -7,6 +7,7 @@ import {
 	describeFight,
 	findDrift,
 	nextDriftRecords,
+	repairedDrift,
 } from "./daemon/drift.js";
 import { endOrphans, startMonitor } from "./daemon/monitor.js";
 import { watchNics } from "./daemon/nics.js";
@@ -118,6 +119,8 @@ async function watch(
 	system.onHangup(() => {
 		try {
 			options = load();
+			const nextMs = clock.nowMs() + resyncMs(options.settings, clock.random());
+			timers.set("resync", Math.min(timers.at("resync"), nextMs));
 		} catch (error) {
 			log(
 				"error",
@@ -168,7 +171,9 @@ async function watch(
 			request,
 			settings,
 		);
-		if (question) await cloud.ask({ ...question, publicIps: false }, false);
+		if (!question) return;
+		const isAsked = await cloud.ask({ ...question, publicIps: false }, false);
+		if (!isAsked) mustAsk = true;
 	}
 
 	async function pass(): Promise<void> {
@@ -217,15 +222,7 @@ async function watch(
 	function digest(report: Report, prepared: Prepared, ms: number): void {
 		const now = clock.nowMs();
 		const { verdicts } = prepared.desired;
-		const isUndone = (link: string | undefined) =>
-			report.interfaces.some(
-				({ name, outcome }) =>
-					outcome.startsWith("roll") && (link === undefined || link === name),
-			);
-		const drifted =
-			report.error === undefined
-				? findDrift(prepared).filter(({ link }) => !isUndone(link))
-				: [];
+		const drifted = repairedDrift(report, findDrift(prepared));
 		const changes = describeChanges(
 			report,
 			prepared,

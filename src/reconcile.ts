@@ -8,7 +8,14 @@ import { type Committed, nextState, stateAfterFailure } from "./commit.js";
 import { desire } from "./desire.js";
 import { exitCodes, isAgentError } from "./errors.js";
 import { chooseMeans } from "./means.js";
-import type { Desired, Journal, Observed, Request, Settings } from "./model.js";
+import type {
+	Desired,
+	InterfaceSpec,
+	Journal,
+	Observed,
+	Request,
+	Settings,
+} from "./model.js";
 import { observe } from "./observe/observe.js";
 import { changesExtras } from "./plan/extras.js";
 import { touchableKernel } from "./plan/revert.js";
@@ -161,7 +168,8 @@ async function carryOut(
 	}
 	execution.copies = chooseCopies(system.fs, plan.steps);
 	const journal = journalOf(prepared, request.verb, execution.copies, system);
-	const run = { ...prepared, system, execution, journal };
+	const steady = request.daemon ? steadyLinks(observed, desired) : [];
+	const run = { ...prepared, system, execution, journal, steady };
 	return reportTransaction(
 		prepared,
 		await transact(run, commit, time),
@@ -208,4 +216,12 @@ function stopwatch(system: System) {
 		last = now;
 	};
 	return { timings, time };
+}
+
+function steadyLinks({ state }: Observed, { interfaces }: Desired): string[] {
+	const isSteady = (spec: InterfaceSpec) => {
+		const managed = state.interfaces[spec.mac]?.managed;
+		return managed !== undefined && specKey(managed) === specKey(spec);
+	};
+	return interfaces.filter(isSteady).map(({ name }) => name);
 }

@@ -9,6 +9,11 @@ export interface Run extends Prepared {
 	execution: Execution;
 	/** What is on disk of it while it is under way. */
 	journal: Journal;
+	/**
+	 * Links that are only put right, by the daemon: their specs stand on record. What somebody undoes
+	 * again at once is no reason to restart them, nor to go back to what had drifted.
+	 */
+	steady: string[];
 	/** What worked on the primary before; undefined where it is not looked at. */
 	health: Health | undefined;
 }

@@ -271,6 +271,7 @@ async function restartLinks(
 		const own = findings.filter((finding) => finding.link === spec.name);
 		return (
 			own.length > 0 &&
+			!run.steady.includes(spec.name) &&
 			!isNeighbourOnly(own) &&
 			!hasForeign(spec.name, observed, desired)
 		);
@@ -298,7 +299,9 @@ async function executeApart(run: Run, steps: Step[]): Promise<Finding[]> {
 }
 
 // What is shared is undone only when nobody is left who needs it; the primary's further IPs need nothing of it.
-function toRollBack({ desired, execution }: Run, open: Finding[]): Failed {
+function toRollBack(run: Run, all: Finding[]): Failed {
+	const { desired, execution } = run;
+	const open = all.filter((finding) => !isOnlyDrift(finding, run));
 	const ofExtras = open.filter((one) => isExtraFinding(one, desired.extras));
 	const others = open.filter((one) => !ofExtras.includes(one));
 	const links = others.length === 0 ? [] : failedLinks(others, desired);
@@ -312,6 +315,17 @@ function toRollBack({ desired, execution }: Run, open: Finding[]): Failed {
 		links: hasSurvivors ? links : "all",
 		extras: ofExtras.length > 0 || (links.length > 0 && isTouched),
 	};
+}
+
+function isOnlyDrift(
+	{ link, kind }: Finding,
+	{ steady, desired: { interfaces, gone } }: Run,
+): boolean {
+	const isAllSteady = steady.length === interfaces.length && gone.length === 0;
+	const isShared = kind === "rp_filter" || kind === "file";
+	return link !== undefined && steady.includes(link)
+		? true
+		: isShared && isAllSteady;
 }
 
 // /etc/sysctl.conf is shared: with some links rolled back it keeps the lines of the others.

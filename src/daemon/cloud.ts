@@ -43,9 +43,10 @@ export interface Cloud {
 	view(): CloudView;
 	/**
 	 * Asks about some ENIs, or about all where `isPartial` is false. Resolves when all is answered or
-	 * patience is at its end, whichever is first; every finished answer comes by onAnswer.
+	 * patience is at its end, whichever is first; every finished answer comes by onAnswer. False where
+	 * too many questions are open for one more.
 	 */
-	ask(question: Question, isPartial: boolean): Promise<void>;
+	ask(question: Question, isPartial: boolean): Promise<boolean>;
 	/** Forgets all ENIs but these: what is plugged in again may have other addresses. */
 	keep(macs: string[]): void;
 	/** Addresses that are waiting to be believed gone, by MAC. */
@@ -95,8 +96,8 @@ export function openCloud(
 		return nextReleases(releases, view, recorded, extras, nowMs);
 	}
 
-	async function ask(question: Question, isPartial: boolean): Promise<void> {
-		if (open >= maxAtOnce) return;
+	async function ask(question: Question, isPartial: boolean) {
+		if (open >= maxAtOnce) return false;
 		open += 1;
 		started += 1;
 		const number = started;
@@ -116,6 +117,7 @@ export function openCloud(
 		});
 		await Promise.race([settled, system.clock.sleep(patienceMs, done.signal)]);
 		isLate = true;
+		return true;
 	}
 	return {
 		ask,

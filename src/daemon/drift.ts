@@ -3,6 +3,7 @@ import { kernelDifference } from "../plan/kernel-difference.js";
 import { stepKey } from "../plan/step-key.js";
 import { kernelWant } from "../plan.js";
 import type { Prepared } from "../prepared.js";
+import type { Report } from "../report.js";
 
 /** One thing that was not as the agent had left it. */
 export interface Drift {
@@ -61,6 +62,19 @@ function isFollowing(step: Step, { desired }: Prepared): boolean {
 	const hasIt = ({ name, throws }: Pick<Managed, "name" | "throws">) =>
 		name === step.link && throws.includes(step.words[1] ?? "");
 	return desired.recorded.some(hasIt) !== desired.interfaces.some(hasIt);
+}
+
+/** The drift that a pass has put right: all but that of links it rolled back, whatever it says of other NICs. */
+export function repairedDrift(
+	{ interfaces, error }: Report,
+	drift: Drift[],
+): Drift[] {
+	const isApplied = interfaces.some(({ outcome }) => outcome === "applied");
+	if (error !== undefined || !isApplied) return [];
+	const rolledBack = interfaces
+		.filter(({ outcome }) => outcome.startsWith("roll"))
+		.map(({ name }) => name);
+	return drift.filter(({ link }) => !rolledBack.includes(link ?? ""));
 }
 
 /** Whether a spec is what the record already says of the link. */
@@ -126,13 +140,15 @@ export function nextDriftRecords(
 	nowMs: number,
 ): { records: DriftRecord[]; fights: DriftRecord[] } {
 	const fights: DriftRecord[] = [];
-	const kept = records.filter(
-		({ key, atMs, leftUntilMs }) =>
-			!drift.some((one) => one.key === key) &&
+	const remembered = records.filter(
+		({ atMs, leftUntilMs }) =>
 			nowMs - Math.max(atMs.at(-1) ?? 0, leftUntilMs) < peaceMs,
 	);
+	const kept = remembered.filter(
+		({ key }) => !drift.some((one) => one.key === key),
+	);
 	const renewed = drift.map((one): DriftRecord => {
-		const old = records.find(({ key }) => key === one.key);
+		const old = remembered.find(({ key }) => key === one.key);
 		const atMs = [
 			...(old?.atMs ?? []).filter((at) => nowMs - at < windowMs),
 			nowMs,

@@ -222,8 +222,8 @@ test("a NIC that was made a port of a bond has not gone", async () => {
 	const link = host.kernel.link("eth1");
 	if (!link) throw new Error("no eth1");
 	const { mac } = link;
-	host.addLink({ name: "bond0", mac });
-	// A port takes its master's MAC.
+	// A port takes its master's MAC, which is that of the first port: none of ours here.
+	host.addLink({ name: "bond0", mac: "52:54:00:77:77:77" });
 	Object.assign(link, { master: "bond0", mac: "52:54:00:77:77:77" });
 	daemon.hear(`3: eth1: <BROADCAST,MULTICAST,SLAVE,UP,LOWER_UP> mtu 1500`);
 	await daemon.sleep(200);

@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import type { DaemonStatus } from "../../src/model.js";
 import { type Daemon, startDaemon, until } from "./daemon";
 import type { EniOptions, Sandbox, SandboxOptions } from "./sandbox";
-import { inSandbox, shell } from "./scenario";
+import { inSandbox, sameSubnet, shell } from "./scenario";
 
 export const scripts = "/etc/sysconfig/network-scripts";
 export const macs = "network/interfaces/macs/";
@@ -36,6 +36,23 @@ export function watched(
 			if (error instanceof Error) error.message += `\nThe daemon said:\n${log}`;
 			throw error;
 		}
+	});
+}
+
+/** One NIC in the primary's subnet, one in its own. */
+export const two = [sameSubnet, eni(2)];
+export const twoAddresses = two.flatMap(({ addresses }) => addresses);
+
+/** Two NICs and a container's network, and a daemon that has nothing left to do. */
+export function settled(
+	body: (sandbox: Sandbox, daemon: Daemon) => Promise<void>,
+): Promise<void> {
+	return inSandbox({ enis: two }, async (s) => {
+		await s.container("docker0");
+		const daemon = await startWatching(s);
+		await untilReachable(s, twoAddresses);
+		await hangUp(s, daemon);
+		await body(s, daemon);
 	});
 }
 
