@@ -276,7 +276,12 @@ async function watch(
 			? passAgainMs(failures, clock.random())
 			: Math.min(...retries, isRolledBack ? passAgainMs(1, 0.5) : Infinity);
 		timers.set("retry", now + delayMs);
-		voice(conditionsOf(report, verdicts, nics.heardForMs));
+		// One that only the pass itself has seen so far is newer still.
+		const isSeen = (link: string) =>
+			nics.list().some(({ name }) => name === link);
+		const heardForMs = (link: string) =>
+			nics.heardForMs(link) ?? (isSeen(link) ? undefined : 0);
+		voice(conditionsOf(report, verdicts, heardForMs));
 	}
 
 	function publish(

@@ -28,6 +28,7 @@ export function watchNics(
 	exclude: () => Settings["exclude"],
 ): Nics {
 	let known: Link[] = [];
+	let hasLooked = false;
 	const heardMs = new Map<string, number>();
 	const isCandidate = (link: Link) =>
 		notCandidate(link, exclude()) === undefined;
@@ -60,6 +61,13 @@ export function watchNics(
 					.map(({ name, mac, ifindex }) => `${name} ${mac} ${ifindex}`)
 					.join("\n");
 			const isChanged = keyOf(links) !== keyOf(known);
+			// Seen before its line was read: it is as new as one that was heard of.
+			const isOld = ({ ifindex }: Link) =>
+				!hasLooked || known.some((link) => link.ifindex === ifindex);
+			for (const link of links)
+				if (!isOld(link) && !heardMs.has(link.name))
+					heardMs.set(link.name, clock.nowMs());
+			hasLooked = true;
 			known = links;
 			return isChanged;
 		},
