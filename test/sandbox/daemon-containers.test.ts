@@ -64,7 +64,6 @@ async function cpuMs({ child }: Daemon): Promise<number> {
 		...(await childrenOf(child.pid as number)),
 	];
 	const used = await Promise.all(pids.map(usageOf));
-	console.log(used.map((o) => o.cpuMs));
 	return used.reduce((sum, one) => sum + one.cpuMs, 0);
 }
 
@@ -121,14 +120,23 @@ it(
 	"links with names like a NIC's that vanish within a second cost no line, and nothing is made of them",
 	() =>
 		withDocker([], async (s, daemon) => {
-			const before = await s.snapshot("/var/lib/eni-configure/state.json");
+			const state = async () => {
+				const text = await s.snapshot("/var/lib/eni-configure/state.json");
+				// The bridge itself has its carrier and its MAC from its ports.
+				return text
+					.split("\n")
+					.filter(
+						(line) =>
+							!line.includes("dev docker0") && !line.startsWith("docker0:"),
+					)
+					.join("\n");
+			};
+			const before = await state();
 			const lines = daemon.log();
 			await churn(s, (at) => `eni${at}abc`, 200, 4);
 			await quiet(s, daemon);
 			expect(daemon.log()).toEqual(lines);
-			expect(await s.snapshot("/var/lib/eni-configure/state.json")).toBe(
-				before,
-			);
+			expect(await state()).toBe(before);
 		}),
 	180_000,
 );

@@ -110,14 +110,17 @@ it(
 	"a hundred NICs plugged and unplugged leave nothing behind, in the guest or in the daemon",
 	() =>
 		inSandbox({ enis: [steady] }, async (s) => {
-			const daemon = await startRareDaemon(s);
+			const daemon = await startRareDaemon(s, [], {
+				// Else V8 lets the heap grow before it collects anything: 30 MiB more, and no leak.
+				env: { NODE_OPTIONS: "--max-semi-space-size=1" },
+			});
 			const pid = daemon.child.pid as number;
 			await expectReachable(s, steady.addresses);
 			await run(s, daemon.log, 0, warmUpCycles);
 			await quiet(s, daemon);
 			const rssKib = await leastRssKib(pid);
 			const before = await remains(s);
-			// By now the kept-alive connections are given up.
+			// Some kept-alive connections may be among them.
 			const { descriptors } = await usageOf(pid);
 
 			await withoutLoss(s, () => run(s, daemon.log, warmUpCycles, cycles));
@@ -138,7 +141,11 @@ it(
 			});
 			expect(used.childFaults).toBe(0);
 			expect(await s.metadata.requests()).toEqual([]);
-			expect((await usageOf(pid)).descriptors).toBeLessThanOrEqual(descriptors);
+			await until(
+				"kept-alive connections are given up, and no descriptor is left",
+				async () => (await usageOf(pid)).descriptors <= descriptors,
+				60_000,
+			);
 			expect(await daemon.stop()).toBe(0);
 		}),
 	300_000,
