@@ -1,4 +1,5 @@
-import { nextBackOff } from "./back-off.js";
+import { backOffAfter, backOffKey } from "./back-off.js";
+import { type ExtrasEnd, extrasAfter } from "./commit/extras.js";
 import { isMainDefault } from "./desire/candidate.js";
 import {
 	linkFilePaths,
@@ -30,6 +31,7 @@ export interface Committed {
 	failed: InterfaceSpec[];
 	/** Entries of the record that were taken away. */
 	gone: Managed[];
+	extras: ExtrasEnd;
 	backups: Backup[];
 	/** Milliseconds since the boot, at the end of the run. */
 	nowMs: number;
@@ -41,19 +43,24 @@ export interface Committed {
 export function stateAfterFailure(
 	observed: Observed,
 	desired: Desired,
-	begun: string[],
+	begun: { links: string[]; extras: boolean },
 	nowMs: number,
 ): State {
 	const { state } = observed;
-	const tried = desired.interfaces.filter(({ name }) => begun.includes(name));
+	const tried = desired.interfaces.filter(({ name }) =>
+		begun.links.includes(name),
+	);
 	const failed = tried.map((spec) => {
 		const old = state.interfaces[spec.mac];
-		const backOff = nextBackOff(spec, old, observed.bootId, nowMs);
+		const key = backOffKey(spec, observed);
+		const backOff = backOffAfter(key, old?.backOff, observed.bootId, nowMs);
 		return [spec.mac, { ...(old ?? { name: spec.name }), backOff }];
 	});
+	const end = begun.extras ? "rolled-back" : "untouched";
 	return prune({
 		...state,
 		interfaces: { ...state.interfaces, ...Object.fromEntries(failed) },
+		extras: extrasAfter(observed, desired, end, nowMs),
 	});
 }
 
@@ -85,7 +92,12 @@ export function nextState(
 		const { cache: _, ...old } = interfaces[spec.mac] ?? { name: spec.name };
 		interfaces[spec.mac] = {
 			...old,
-			backOff: nextBackOff(spec, old, observed.bootId, committed.nowMs),
+			backOff: backOffAfter(
+				backOffKey(spec, observed),
+				old.backOff,
+				observed.bootId,
+				committed.nowMs,
+			),
 		};
 	}
 	// Released until it is named again or unbound; backing off until it is unplugged, for what failed may
@@ -114,6 +126,7 @@ export function nextState(
 	return prune({
 		version: 1,
 		interfaces,
+		extras: extrasAfter(observed, desired, committed.extras, committed.nowMs),
 		primary,
 		sysctls: isManaging ? sharedSysctls(observed, desired) : {},
 		rpFilter: isManaging ? desired.rpFilter : undefined,

@@ -21,7 +21,7 @@ import {
 import { writeDaemonStatus } from "./daemon/status-file.js";
 import { createTimers } from "./daemon/timers.js";
 import { createTriggers } from "./daemon/triggers.js";
-import { createVoice } from "./daemon/voice.js";
+import { createEcho, createVoice } from "./daemon/voice.js";
 import { AgentError, isAgentError, messageOf } from "./errors.js";
 import type { DaemonStatus, Request, Settings, Verdict } from "./model.js";
 import { whatToAsk } from "./observe/observe.js";
@@ -29,7 +29,7 @@ import { observeProcess } from "./observe/process-start.js";
 import type { Prepared } from "./prepared.js";
 import { reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
-import { readRecord, readState } from "./state.js";
+import { peekState } from "./state.js";
 import type { System } from "./system.js";
 
 /** What the daemon goes by; read again at each SIGHUP. */
@@ -70,6 +70,8 @@ async function watch(
 	const triggers = createTriggers(system);
 	const timers = createTimers();
 	const voice = createVoice(log);
+	const echo = createEcho(log);
+	const inPass: System = { ...system, log: echo.log };
 	const nics = watchNics(system, () => options.settings.exclude);
 	const started = timeText(0);
 	// Something may have changed that no link tells of: ask the metadata service before the next pass.
@@ -81,9 +83,11 @@ async function watch(
 	let [waitingSinceMs, asked] = [0, 0];
 	let drift: DriftRecord[] = [];
 	let failures = 0;
-	let record = readRecord(system)?.content;
+	const recordText = () => JSON.stringify(peekState(system));
+	let record = recordText();
 	let lastChange: DaemonStatus["lastChange"];
 	let exitCode = 0;
+	let isBusy = false;
 
 	function timeText(afterMs: number): string {
 		return new Date(clock.wallMs() + afterMs).toISOString();
@@ -103,7 +107,7 @@ async function watch(
 	const monitor = startMonitor(
 		system,
 		(line) => {
-			const reason = nics.hear(line);
+			const reason = nics.hear(line, isBusy);
 			if (reason !== undefined) triggers.hint(reason);
 		},
 		(reason, failed) => {
@@ -157,22 +161,25 @@ async function watch(
 		const isChanged = nics.look();
 		if (isChanged) cloud.keep(nics.list().map(({ mac }) => mac));
 		// A command on the side may have been told something newer.
-		const isRecordChanged = readRecord(system)?.content !== record;
+		const isRecordChanged = recordText() !== record;
 		if (!isChanged && !mustAsk && !isRecordChanged) return;
 		mustAsk = false;
 		const { request, settings } = options;
 		const question = whatToAsk(
 			nics.list(),
-			readState(system),
+			peekState(system),
 			request,
 			settings,
 		);
-		if (question) await cloud.ask({ ...question, publicIps: false }, false);
+		if (!question) return;
+		const isAsked = await cloud.ask({ ...question, publicIps: false }, false);
+		if (!isAsked) mustAsk = true;
 	}
 
 	async function pass(): Promise<void> {
 		const reasons = triggers.take().join(", ");
 		const startMs = clock.nowMs();
+		echo.next();
 		log("debug", `looking: ${reasons}`);
 		const settled = [...believed];
 		const left = drift
@@ -182,7 +189,7 @@ async function watch(
 		const request: Request = { ...options.request, daemon };
 		try {
 			const { settings, lockTimeoutMs } = options;
-			const report = await reconcile(system, request, settings, lockTimeoutMs);
+			const report = await reconcile(inPass, request, settings, lockTimeoutMs);
 			for (const mac of settled) believed.delete(mac);
 			const ms = clock.nowMs() - startMs;
 			digest(report, report.prepared, ms);
@@ -208,7 +215,7 @@ async function watch(
 			const ms = clock.nowMs() - startMs;
 			publish({ trigger: reasons, outcome: "refused", ms, error: message }, []);
 		}
-		record = readRecord(system)?.content;
+		record = recordText();
 	}
 
 	// What a pass has done is said, and what it has left open is put on a timer.
@@ -224,7 +231,7 @@ async function watch(
 			nics.heardForMs,
 		);
 		for (const { level, link, text } of changes) {
-			log(level, link ? `${link}: ${text}` : text);
+			echo.log(level, link ? `${link}: ${text}` : text);
 			lastChange = { at: timeText(0), link, text };
 		}
 		if (report.outcome === "rollback-failed") exitCode = report.exitCode;
@@ -241,9 +248,12 @@ async function watch(
 
 		const retries = verdicts.flatMap(({ retryMs }) => retryMs ?? []);
 		const before = waiting.map(({ mac }) => mac).join();
+		const { primary } = prepared.desired;
 		waiting = verdicts.filter(
 			({ link, kind }) =>
-				link !== "-" && (kind === "pending" || kind === "unlisted"),
+				(kind === "pending" || kind === "unlisted") &&
+				link !== "-" &&
+				link !== primary?.name,
 		);
 		if (waiting.map(({ mac }) => mac).join() !== before) {
 			[waitingSinceMs, asked] = [now, 1];
@@ -251,7 +261,10 @@ async function watch(
 			// By then it is time to say so.
 			if (waiting.length > 0) retries.push(patienceMs);
 		}
-		nics.forget(waiting.map(({ link }) => link));
+		nics.forget(
+			waiting.map(({ link }) => link),
+			now - ms,
+		);
 
 		const isFailed = report.error !== undefined;
 		failures = isFailed ? failures + 1 : 0;
@@ -342,7 +355,9 @@ async function watch(
 			}
 			await triggers.calm();
 			await askIfNeeded();
+			isBusy = true;
 			if (system.stopSignal() === undefined) await pass();
+			isBusy = false;
 		}
 	} finally {
 		monitor.stop();

@@ -5,10 +5,11 @@ import {
 } from "./desire/candidate.js";
 import type { Context } from "./desire/context.js";
 import { decide } from "./desire/decide.js";
+import { decideExtras } from "./desire/extras.js";
 import { foreignFiles } from "./desire/foreign-files.js";
 import { managedBy } from "./desire/managed.js";
 import { exitCodes } from "./errors.js";
-import { ipOf, isInside, subnetOf } from "./ipv4.js";
+import { ipOf } from "./ipv4.js";
 import type {
 	Desired,
 	InterfaceSpec,
@@ -50,6 +51,7 @@ export function desire(
 		results.flatMap((result) => ("spec" in result ? [result.spec] : [])),
 	);
 	const interfaces = request.verb === "remove" ? [] : kept;
+	const { extras, verdict: ofExtras } = decideExtras(context, interfaces);
 	const gone = recorded.filter((managed) =>
 		isGone(managed, interfaces, context, results),
 	);
@@ -72,16 +74,18 @@ export function desire(
 					!request.force && foreignFiles(name, mac, observed).length > 0,
 			)
 			.map(({ name }) => name),
+		extras,
 		verdicts: [
-			...results.flatMap((result) =>
-				"verdict" in result ? [result.verdict] : [],
-			),
+			...results
+				.flatMap((result) => ("verdict" in result ? [result.verdict] : []))
+				.map((verdict) =>
+					verdict.link === ofExtras?.link ? ofExtras : verdict,
+				),
 			...refused,
 			...withoutLink(context),
 		],
 		notes: [
 			...context.notes,
-			...primaryNotes(observed),
 			...gone.flatMap((managed) => [
 				...lostCopies(managed, observed),
 				...editedFiles(managed, observed, request),
@@ -268,24 +272,4 @@ function lostCopies(managed: Managed, observed: Observed): Note[] {
 		link: managed.name,
 		text: `a copy of a file that --force replaced is in the backup directory as ${copy}: not given back, because the record of it is lost`,
 	}));
-}
-
-function primaryNotes(observed: Observed): Note[] {
-	const link = findPrimary(observed);
-	const own = link?.addresses.map((address) => address.ip) ?? [];
-	const extra = (observed.cloud?.primaryAddresses ?? []).filter(
-		(ip) => !own.includes(ip),
-	);
-	const first = link?.addresses.find((address) => address.family === 4);
-	if (!link || extra.length === 0) return [];
-	const place =
-		first && extra.every((ip) => isInside(ip, subnetOf(first.ip, first.prefix)))
-			? ""
-			: " (another subnet)";
-	return [
-		{
-			link: link.name,
-			text: `the primary ENI has ${nameFew(extra)} in the cloud and not in the guest${place}: reported, not configured`,
-		},
-	];
 }

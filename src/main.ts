@@ -136,6 +136,7 @@ function switchProblem(words: string[]): string | undefined {
 }
 
 type Command =
+	| "boot"
 	| "configure"
 	| "plan"
 	| "remove"
@@ -248,6 +249,8 @@ async function main(words: string[]): Promise<number> {
 			},
 			handle("daemon"),
 		)
+		// For eni-configure-boot.service alone, so it is in no help.
+		.command("boot", false, {}, handle("boot"))
 		.completion("completion", "Print a completion script for bash")
 		.example("$0 eth1", "configure eth1 by what the metadata service says")
 		.example("$0 plan eth1", "show that without doing it")

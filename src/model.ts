@@ -191,6 +191,18 @@ export interface Verdict {
 	retryMs?: number;
 }
 
+/** The further private IPs of the primary ENI: they stand on its link live, and in no file. */
+export interface PrimaryExtras {
+	name: string;
+	mac: string;
+	/** What should stand, each as IP/32. */
+	addresses: string[];
+	/** What an earlier run added, each as IP/32: only this is ever taken away. */
+	recorded: string[];
+	/** Whether `managePrimary` is on. */
+	isManaged: boolean;
+}
+
 export interface Desired {
 	/** ENIs to bring to their spec in this run. */
 	interfaces: InterfaceSpec[];
@@ -202,6 +214,8 @@ export interface Desired {
 	others: Managed[];
 	/** Names of managed links that are held now: their files were edited by hand. */
 	held: string[];
+	/** Undefined where this run does not touch them. */
+	extras: PrimaryExtras | undefined;
 	verdicts: Verdict[];
 	/** Things worth a line that change no outcome. */
 	notes: Note[];
@@ -299,9 +313,23 @@ export interface StateEntry {
 		| undefined;
 }
 
+/** What state.json remembers of the primary's further private IPs. */
+export interface StateExtras {
+	/** The primary's. */
+	mac: string;
+	/** What the agent added, each as IP/32. */
+	addresses: string[];
+	/** The boot in which it did: what stands after another one without its doing is somebody else's. */
+	bootId: string;
+	/** What `managePrimary` was for the change that `rollback` undid: left alone until it is something else. */
+	rolledBack?: boolean | undefined;
+	backOff?: BackOff | undefined;
+}
+
 export interface State {
 	version: 1;
 	interfaces: Record<string, StateEntry>;
+	extras?: StateExtras | undefined;
 	/** The primary's MAC as metadata gave it, good for one instance. */
 	primary?: { instanceId: string; mac: string } | undefined;
 	/** Kernel values of the shared sysctls before the first change, by key. */
@@ -378,7 +406,10 @@ export interface Plan {
 }
 
 /** What counts as ours when a run is undone. */
-export type Claim = Pick<Desired, "interfaces" | "gone" | "recorded">;
+export type Claim = Pick<Desired, "interfaces" | "gone" | "recorded"> & {
+	/** There only where those of the primary are to be undone as well. */
+	extras?: PrimaryExtras | undefined;
+};
 
 /**
  * A run as it has to be undone: on disk before its first step, gone once it is committed. Bytes of

@@ -22,6 +22,7 @@ import {
 	predict,
 } from "./plan/activation.js";
 import { hasAddress } from "./plan/addresses.js";
+import { isExtraStep } from "./plan/extras.js";
 import { fileSteps, removeSteps, sysctlConfSteps } from "./plan/files.js";
 import { type KernelWant, kernelDifference } from "./plan/kernel-difference.js";
 import { labelSteps } from "./plan/labels.js";
@@ -71,7 +72,7 @@ export function makePlan(
 	);
 	const isService =
 		means.restart === "service" &&
-		files.length + direct.length > 0 &&
+		[...files, ...direct].some((step) => !isExtraStep(step, desired.extras)) &&
 		desired.interfaces.length > 0;
 	const bounced = restarted.filter((spec) =>
 		isOurLinkUp(spec, observed, desired),
@@ -169,6 +170,7 @@ export function kernelWant(
 		interfaces: desired.interfaces,
 		recorded: desired.recorded,
 		gone: desired.gone,
+		extras: desired.extras,
 		down: desired.gone
 			.filter((managed) => goesDown(managed, observed, desired))
 			.map((managed) => managed.name),

@@ -13,6 +13,8 @@ export interface Prepared {
 export interface Transaction {
 	/** Names of links that were rolled back. */
 	rolledBack: string[];
+	/** The primary's further private IPs are as they were before. */
+	isExtrasBack: boolean;
 	isRollbackFailed: boolean;
 	findings: Finding[];
 	/** Why everything was given up, when it was an error and not a finding. */

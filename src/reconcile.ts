@@ -3,7 +3,7 @@ import { chooseCopies, type Execution } from "./apply/execute.js";
 import { hasJournal, newJournalId } from "./apply/journal.js";
 import { acquireLock } from "./apply/lock.js";
 import { recover } from "./apply/recover.js";
-import { specKey } from "./back-off.js";
+import { backOffKey, specKey } from "./back-off.js";
 import { type Committed, nextState, stateAfterFailure } from "./commit.js";
 import { desire } from "./desire.js";
 import { exitCodes, isAgentError } from "./errors.js";
@@ -19,6 +19,7 @@ import type {
 } from "./model.js";
 import { observeLink } from "./observe/links.js";
 import { observe } from "./observe/observe.js";
+import { changesExtras } from "./plan/extras.js";
 import { touchableKernel } from "./plan/revert.js";
 import { type Means, makePlan, touchedBy } from "./plan.js";
 import { linksOf, type Prepared } from "./prepared.js";
@@ -91,8 +92,10 @@ export async function reconcile(
 function calmed(means: Means, observed: Observed, desired: Desired): Means {
 	const isChange = desired.interfaces.some((spec) => {
 		const { managed, backOff } = observed.state.interfaces[spec.mac] ?? {};
-		const key = specKey(spec);
-		return (managed && specKey(managed)) !== key && backOff?.spec !== key;
+		return (
+			(managed && specKey(managed)) !== specKey(spec) &&
+			backOff?.spec !== backOffKey(spec, observed)
+		);
 	});
 	return isChange || means.restart === "none"
 		? means
@@ -109,8 +112,9 @@ async function carryOut(
 	time: (phase: string) => void,
 ): Promise<Report> {
 	const { observed, desired, plan, means } = prepared;
+	const isExtrasChanged = changesExtras(plan, desired.extras);
 	// Named NICs that are all refused leave no trace, not even in the record.
-	const isAbout = linksOf(prepared).length > 0;
+	const isAbout = linksOf(prepared).length > 0 || isExtrasChanged;
 	if (!isAbout && request.targets !== "all") return reportUnchanged(prepared);
 	const execution: Execution = {
 		system,
@@ -126,7 +130,8 @@ async function carryOut(
 		indexOf(observeLink(system.fs, name), name) ===
 		indexOf(observed.links, name);
 	const commit: Commit = {
-		stateAfter: (rolledBack, isClean) => {
+		stateAfter: ({ links: rolledBack, extras }, isClean) => {
+			const isKernelDone = means.restart !== "none";
 			const isBack = ({ name }: { name: string }) =>
 				isClean && rolledBack.includes(name);
 			const committed: Committed = {
@@ -140,8 +145,15 @@ async function carryOut(
 						plan.steps.some(({ link }) => link === name),
 				),
 				gone: desired.gone.filter(({ name }) => !rolledBack.includes(name)),
+				extras: !isKernelDone
+					? "untouched"
+					: !(extras && isExtrasChanged)
+						? "kept"
+						: isClean
+							? "rolled-back"
+							: "rollback-failed",
 				backups: execution.backups,
-				isKernelDone: means.restart !== "none",
+				isKernelDone,
 				nowMs: system.clock.nowMs(),
 			};
 			return nextState(observed, desired, request, settings, committed);
@@ -150,7 +162,7 @@ async function carryOut(
 			stateAfterFailure(observed, desired, begun, system.clock.nowMs()),
 	};
 	if (!isAbout || plan.steps.length === 0) {
-		writeState(system, commit.stateAfter([], true));
+		writeState(system, commit.stateAfter({ links: [], extras: false }, true));
 		time("commit");
 		return reportUnchanged(prepared);
 	}
@@ -196,6 +208,7 @@ function journalOf(
 		interfaces,
 		gone,
 		recorded,
+		extras: changesExtras(plan, desired.extras) ? desired.extras : undefined,
 		record: readRecord(system),
 		copies,
 	};

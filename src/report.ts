@@ -1,4 +1,5 @@
 import { exitCodes, worstExitCode } from "./errors.js";
+import { ipOf } from "./ipv4.js";
 import type {
 	Desired,
 	Finding,
@@ -7,12 +8,16 @@ import type {
 	Note,
 	Observed,
 	Outcome,
+	PrimaryExtras,
 	Step,
 	Verdict,
 } from "./model.js";
+import { hasAddress } from "./plan/addresses.js";
+import { changesExtras, claimedExtras, isExtraStep } from "./plan/extras.js";
 import { batchLine } from "./plan/ip-batch.js";
 import { sysctlSettings } from "./plan/sysctls.js";
 import { linksOf, type Prepared, type Transaction } from "./prepared.js";
+import { nameFew } from "./quote.js";
 import { contradictions } from "./sysctl-conf.js";
 
 /** One NIC's part of a report. */
@@ -195,35 +200,45 @@ export function reportUnchanged(prepared: Prepared): Report {
 
 /** The report of a run that only shows its plan. */
 export function reportPlan(prepared: Prepared): Report {
-	const { plan } = prepared;
-	const isAbout = linksOf(prepared).length > 0;
+	const { plan, desired } = prepared;
+	const isExtrasChanged = changesExtras(plan, desired.extras);
+	const isAbout = linksOf(prepared).length > 0 || isExtrasChanged;
 	return reportOf(
 		prepared,
 		(name) => (isChanged(prepared, name) ? "planned" : "unchanged"),
-		{ steps: isAbout ? plan.steps.map((step) => ({ step, ms: 0 })) : [] },
+		{
+			steps: isAbout ? plan.steps.map((step) => ({ step, ms: 0 })) : [],
+			extras: isExtrasChanged ? "planned" : "unchanged",
+		},
 	);
 }
 
 /** The report of a run that changed something, or tried to. */
 export function reportTransaction(
 	prepared: Prepared,
-	{ rolledBack, isRollbackFailed, findings, error }: Transaction,
+	{ rolledBack, isExtrasBack, isRollbackFailed, findings, error }: Transaction,
 	steps: Report["steps"],
 ): Report {
+	const { plan, desired } = prepared;
+	const back = isRollbackFailed ? "rollback-failed" : "rolled-back";
 	const outcomeOf = (name: string): Outcome => {
-		if (rolledBack.includes(name)) {
-			return isRollbackFailed ? "rollback-failed" : "rolled-back";
-		}
+		if (rolledBack.includes(name)) return back;
 		return isChanged(prepared, name) ? "applied" : "unchanged";
 	};
-	return reportOf(prepared, outcomeOf, { steps, findings, error });
+	const changed = isExtrasBack ? back : "applied";
+	const extras = changesExtras(plan, desired.extras) ? changed : "unchanged";
+	return reportOf(prepared, outcomeOf, { steps, findings, error, extras });
 }
 
 // A step is a NIC's own, or shared: sysctl.conf, `all.rp_filter`, the primary's rp_filter.
 function isChanged(prepared: Prepared, name: string): boolean {
 	const own = linksOf(prepared);
-	return prepared.plan.steps.some(
-		({ link }) => link === name || link === undefined || !own.includes(link),
+	const { plan, desired } = prepared;
+	return plan.steps.some(
+		(step) =>
+			step.link === name ||
+			step.link === undefined ||
+			!(own.includes(step.link) || isExtraStep(step, desired.extras)),
 	);
 }
 
@@ -234,6 +249,8 @@ function reportOf(
 		steps?: Report["steps"];
 		findings?: Finding[];
 		error?: string | undefined;
+		/** What became of the primary's further private IPs. */
+		extras?: Outcome;
 	},
 ): Report {
 	const specs = desired.interfaces.map((spec) => {
@@ -256,13 +273,23 @@ function reportOf(
 				source: undefined,
 			};
 		});
+	const primary = reportExtras(
+		observed.links,
+		desired.extras,
+		result.extras ?? "unchanged",
+	);
 	const verdicts = desired.verdicts
 		.filter(
 			(verdict) =>
-				![...specs, ...removed].some((one) => one.name === verdict.link),
+				![...specs, ...removed, ...primary].some(
+					(one) => one.name === verdict.link,
+				),
 		)
-		.map((verdict) => reportVerdict(verdict, observed.links));
-	const interfaces = [...specs, ...unique(removed), ...verdicts];
+		.map((verdict) => ({
+			...reportVerdict(verdict, observed.links),
+			primary: verdict.link === desired.primary?.name,
+		}));
+	const interfaces = [...specs, ...unique(removed), ...primary, ...verdicts];
 	return {
 		outcome: worstOutcome(interfaces.map((one) => one.outcome)),
 		exitCode: worstExitCode(interfaces.map((one) => one.exitCode)),
@@ -277,6 +304,65 @@ function reportOf(
 		timings: {},
 		error: result.error,
 	};
+}
+
+// The primary has a line of its own where it has further private IPs of ours, or loses the last of them.
+function reportExtras(
+	links: Link[],
+	extras: PrimaryExtras | undefined,
+	outcome: Outcome,
+): InterfaceReport[] {
+	const link = links.find(({ name }) => name === extras?.name);
+	if (!extras || !link || claimedExtras(extras).length === 0) return [];
+	const isBack = outcome === "rolled-back" || outcome === "rollback-failed";
+	const isOurs = (cidr: string) => claimedExtras(extras).includes(cidr);
+	const standing = link.addresses
+		.filter(({ family }) => family === 4)
+		.map(({ ip, prefix }) => `${ip}/${prefix}`);
+	return [
+		{
+			name: link.name,
+			mac: link.mac,
+			primary: true,
+			addresses: isBack
+				? standing
+				: [...standing.filter((cidr) => !isOurs(cidr)), ...extras.addresses],
+			gateway: undefined,
+			table: undefined,
+			outcome,
+			source: "metadata",
+			reason: describeExtras(link, extras, outcome),
+			exitCode: exitCodeOf[outcome],
+		},
+	];
+}
+
+/** What a run does, or did, with the primary's further private IPs, in one line. */
+export function describeExtras(
+	link: Link,
+	extras: PrimaryExtras,
+	outcome: Outcome,
+): string {
+	const { addresses, recorded } = extras;
+	const added = addresses.filter((cidr) => !hasAddress(link, cidr));
+	const removed = recorded.filter(
+		(cidr) => hasAddress(link, cidr) && !addresses.includes(cidr),
+	);
+	const kept = addresses.filter((cidr) => hasAddress(link, cidr));
+	const say = (cidrs: string[], what: string) =>
+		cidrs.length > 0 ? [`${nameFew(cidrs.map(ipOf))} ${what}`] : [];
+	const isDone = outcome === "applied";
+	const parts = [
+		...say(added, isDone ? "added live" : "to be added live"),
+		...say(removed, isDone ? "taken away again" : "to be taken away again"),
+		...say(added.length + removed.length > 0 ? [] : kept, "added live"),
+	];
+	const prefix = {
+		"rolled-back": "rolled back, as it was: ",
+		"rollback-failed": "roll back failed, look at the machine: ",
+	};
+	const before = prefix[outcome as keyof typeof prefix] ?? "";
+	return `${before}${parts.join(", ") || "no further private IPs"}`;
 }
 
 // A later line or file that says otherwise is the user's: named, not fought.

@@ -1,5 +1,5 @@
 import { exitCodes } from "./errors.js";
-import type { Journal } from "./model.js";
+import type { Journal, Outcome, State } from "./model.js";
 import type { Report } from "./report.js";
 import { emptyState, parseState } from "./state.js";
 
@@ -40,29 +40,60 @@ export function reportOf(
 		outcome,
 		exitCode,
 		recovered: false,
-		interfaces: (last?.links ?? []).map((name) => {
-			const mac = macOf(name);
-			const managed = mac ? earlier.interfaces[mac]?.managed : undefined;
-			return {
-				name,
-				mac,
-				primary: false,
-				addresses: managed?.addresses ?? [],
-				gateway: managed?.gateway,
-				table: managed?.table,
-				outcome,
-				source: undefined,
-				reason:
-					outcome === "applied"
-						? `the last \`${last?.command}\` is undone; \`eni-configure ${name}\` configures it again`
-						: "the last change still holds",
-				exitCode,
-			};
-		}),
+		interfaces: [
+			...(last?.links ?? []).map((name) => {
+				const mac = macOf(name);
+				const managed = mac ? earlier.interfaces[mac]?.managed : undefined;
+				return {
+					name,
+					mac,
+					primary: false,
+					addresses: managed?.addresses ?? [],
+					gateway: managed?.gateway,
+					table: managed?.table,
+					outcome,
+					source: undefined,
+					reason:
+						outcome === "applied"
+							? `the last \`${last?.command}\` is undone; \`eni-configure ${name}\` configures it again`
+							: "the last change still holds",
+					exitCode,
+				};
+			}),
+			...reportOfExtras(last, earlier, outcome, exitCode),
+		],
 		steps: [],
 		findings: [],
 		notes: [],
 		timings: {},
 		error: undefined,
 	};
+}
+
+function reportOfExtras(
+	last: Journal | undefined,
+	earlier: State,
+	outcome: Outcome,
+	exitCode: number,
+): Report["interfaces"] {
+	if (!last?.extras) return [];
+	const { name, mac, addresses } = last.extras;
+	return [
+		{
+			name,
+			mac,
+			primary: true,
+			addresses:
+				outcome === "applied" ? (earlier.extras?.addresses ?? []) : addresses,
+			gateway: undefined,
+			table: undefined,
+			outcome,
+			source: undefined,
+			reason:
+				outcome === "applied"
+					? "its further private IPs are as before, and left alone until managePrimary is changed"
+					: "its further private IPs are as they were before this",
+			exitCode,
+		},
+	];
 }

@@ -38,6 +38,7 @@ import { observeHealth } from "./observe/health.js";
 import { observeKernel, sysctlPath } from "./observe/kernel.js";
 import { observeFile } from "./observe/link-files.js";
 import { paths } from "./paths.js";
+import { claimedExtras } from "./plan/extras.js";
 import { labelSteps } from "./plan/labels.js";
 import { touchableKernel } from "./plan/revert.js";
 import type { Report } from "./report.js";
@@ -141,7 +142,7 @@ async function undoChange(
 			health,
 			neighbourLimitMs,
 		);
-		const [worse] = healthFindings(health, after);
+		const [worse] = healthFindings(health, after, claimedExtras(last.extras));
 		problem = !isDone
 			? "not everything could be put back"
 			: worse &&
@@ -213,7 +214,7 @@ function journalOf(
 	kernel: KernelState,
 ): Journal {
 	const bootId = readBootId(system.fs);
-	const { links, interfaces, gone } = last;
+	const { links, interfaces, gone, extras } = last;
 	const recorded = [
 		...last.recorded,
 		...interfaces.map((spec) => managedOf(spec, [])),
@@ -230,6 +231,7 @@ function journalOf(
 		interfaces,
 		gone,
 		recorded,
+		extras,
 		record: readRecord(system),
 		copies: last.copies,
 	};
@@ -304,5 +306,19 @@ function stateAfter(now: State, last: Journal): State {
 		else if (entry) interfaces[mac] = entry;
 	}
 	const { sysctls, rpFilter } = earlier;
-	return { ...now, interfaces, sysctls, rpFilter };
+	const extras = extrasAfter(now, earlier, last);
+	return { ...now, interfaces, extras, sysctls, rpFilter };
+}
+
+// Undone for good only if the next pass does not bring the same again.
+function extrasAfter(
+	now: State,
+	earlier: State,
+	{ extras, bootId }: Journal,
+): State["extras"] {
+	if (!extras) return now.extras;
+	const { mac, isManaged } = extras;
+	const old = earlier.extras?.mac === mac ? earlier.extras : undefined;
+	const { addresses } = old ?? { addresses: [] };
+	return { mac, addresses, bootId, rolledBack: isManaged };
 }

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { removeFile, writeAtomically } from "./apply/atomic.js";
 import { setAside } from "./apply/state-directory.js";
 import { isNicName } from "./desire/candidate.js";
-import { AgentError, messageOf } from "./errors.js";
+import { AgentError, isAgentError, messageOf } from "./errors.js";
 import { readFile } from "./files.js";
 import { isIpv4, parseCidr } from "./ipv4.js";
 import type { FileState, State } from "./model.js";
@@ -82,6 +82,32 @@ const before = v.object({
 	sysctls: v.record(sysctlKey, sysctlValue),
 	bootId: v.string(),
 });
+const backOff = v.object({
+	spec: v.string(),
+	attempts: number,
+	bootId: v.string(),
+	untilMs: v.number(),
+});
+/** An address of the primary's beside its own: a /32, so that none depends on another. */
+const extra = v.pipe(
+	v.string(),
+	v.check((text) => parseCidr(text)?.prefix === 32),
+);
+const extras = v.object({
+	mac,
+	addresses: v.array(extra),
+	bootId: v.string(),
+	rolledBack: v.optional(v.boolean()),
+	backOff: v.optional(backOff),
+});
+/** The same as a run has it: what it wants, and what was there of it. */
+export const claimedExtras = v.object({
+	name: linkName,
+	mac,
+	addresses: v.array(extra),
+	recorded: v.array(extra),
+	isManaged: v.boolean(),
+});
 const entry = v.object({
 	name: linkName,
 	table: v.optional(number),
@@ -100,14 +126,7 @@ const entry = v.object({
 		),
 	),
 	released: v.optional(v.boolean()),
-	backOff: v.optional(
-		v.object({
-			spec: v.string(),
-			attempts: number,
-			bootId: v.string(),
-			untilMs: v.number(),
-		}),
-	),
+	backOff: v.optional(backOff),
 	flags: v.optional(staticSource),
 	cache: v.optional(
 		v.object({
@@ -121,6 +140,7 @@ const entry = v.object({
 const schema = v.object({
 	version: v.literal(1),
 	interfaces: v.record(mac, entry),
+	extras: v.optional(extras),
 	primary: v.optional(v.object({ instanceId: v.string(), mac })),
 	sysctls: v.record(sysctlKey, sysctlValue),
 	rpFilter: v.optional(v.picklist([0, 1, 2])),
@@ -143,6 +163,17 @@ export function readState(system: System): State {
 		`${paths.state} cannot be understood (${state}): going by the files alone`,
 	);
 	return emptyState();
+}
+
+/** The same without a word about what cannot be read or understood: for a look before a run that says it. */
+export function peekState({ fs }: System): State {
+	let state: State | string = "";
+	try {
+		state = parseState(readFile(fs, paths.state, limit)?.content ?? "");
+	} catch (error) {
+		if (!isAgentError(error)) throw error;
+	}
+	return typeof state === "string" ? emptyState() : state;
 }
 
 /** The record in a text (latin1 bytes), or why it is none in a few words. */

@@ -8,13 +8,15 @@ import {
 import { rollBack } from "./apply/roll-back.js";
 import { AgentError, isAgentError, messageOf } from "./errors.js";
 import { exists } from "./files.js";
-import type { Finding, Journal, State, Step } from "./model.js";
+import type { Desired, Finding, Journal, State, Step } from "./model.js";
 import { observeHealth } from "./observe/health.js";
 import { observeKernel } from "./observe/kernel.js";
 import { paths } from "./paths.js";
 import { hasForeign } from "./plan/activation.js";
+import { changesExtras, isExtraFinding, isExtraStep } from "./plan/extras.js";
 import { kernelDifference } from "./plan/kernel-difference.js";
 import { sysctlSettings } from "./plan/sysctls.js";
+import { touchedBy } from "./plan.js";
 import { linksOf, type Transaction } from "./prepared.js";
 import type { Run } from "./run.js";
 import {
@@ -29,13 +31,26 @@ import { failedLinks, isNeighbourOnly } from "./verify.js";
 
 const healthProbeMs = 1000;
 
+/** Parts of a run: links by name, and whether the primary's further private IPs are among them. */
+export interface Parts {
+	links: string[];
+	extras: boolean;
+}
+
 /** The record of what holds, as the last thing that can fail. */
 export interface Commit {
 	/** The record after a run; what could not be taken back is still ours, for a later run to mend or remove. */
-	stateAfter(rolledBack: string[], isClean: boolean): State;
-	/** The record after a run that was rolled back as a whole; `begun` names the links it had got to. */
-	stateAfterFailure(begun: string[]): State;
+	stateAfter(rolledBack: Parts, isClean: boolean): State;
+	/** The record after a run that was rolled back as a whole; `begun` is what it had got to. */
+	stateAfterFailure(begun: Parts): State;
 }
+
+/** What is rolled back; "all" links with what they share. */
+interface Failed {
+	links: string[] | "all";
+	extras: boolean;
+}
+const everything: Failed = { links: "all", extras: true };
 
 /**
  * Journals a plan, applies it, verifies, climbs the ladder while something differs, rolls back the
@@ -67,23 +82,26 @@ export async function transact(
 		findings = markMended(seen, open);
 		time("verify");
 		const failed = toRollBack(run, open);
-		const isClean = failed.length === 0 || (await undo(run, failed));
-		if (failed.length > 0) time("rollback");
+		const isFailed = failed.links.length > 0 || failed.extras;
+		const isClean = !isFailed || (await undo(run, failed));
+		if (isFailed) time("rollback");
 		record(run, commit, failed, isClean);
 		time("commit");
 		return {
-			rolledBack: failed === "all" ? linksOf(run) : failed,
+			rolledBack: failed.links === "all" ? linksOf(run) : failed.links,
+			isExtrasBack: failed.extras,
 			isRollbackFailed: !isClean,
 			findings,
 			error: undefined,
 		};
 	} catch (error) {
 		keepJournal(system, run.journal);
-		const isClean = await undo(run, "all");
+		const isClean = await undo(run, everything);
 		if (isClean) recordFailure(run, commit, error);
 		time("rollback");
 		return {
 			rolledBack: linksOf(run),
+			isExtrasBack: true,
 			isRollbackFailed: !isClean,
 			findings,
 			error: messageOf(error),
@@ -99,14 +117,20 @@ async function executeJournaled(run: Run, steps: Step[]): Promise<Finding[]> {
 	return execute(steps, execution);
 }
 
-async function undo(run: Run, links: string[] | "all"): Promise<boolean> {
+async function undo(run: Run, { links, extras }: Failed): Promise<boolean> {
 	const { system, journal, execution } = run;
 	// What was not begun needs no undoing; the journal cannot know where that was.
 	const steps = execution.done.map(({ step }) => step);
-	const shared = links === "all" ? [] : sysctlConfFor(run, links);
+	const isShared = links !== "all" && links.length > 0;
+	const shared = isShared ? sysctlConfFor(run, links) : [];
 	const isClean = await rollBack(
 		system,
-		{ ...journal, steps, scope: links },
+		{
+			...journal,
+			steps,
+			scope: links,
+			...(extras ? {} : { extras: undefined }),
+		},
 		execution.lock,
 		shared,
 	);
@@ -127,45 +151,59 @@ async function undo(run: Run, links: string[] | "all"): Promise<boolean> {
 
 // The record first, then the journal's end: a start in between undoes a run that nobody has heard of yet.
 function record(
-	{ system, journal }: Run,
+	{ system, journal, desired }: Run,
 	commit: Commit,
-	failed: string[] | "all",
+	{ links, extras }: Failed,
 	isClean: boolean,
 ): void {
-	const names = failed === "all" ? journal.links : failed;
-	if (!isClean && failed !== "all") {
-		// The others hold: the next start is to try again for the failed ones alone.
-		journal.scope = failed;
-		const content = serializeState(commit.stateAfter(names, true));
+	const parts = { links: links === "all" ? journal.links : links, extras };
+	const isAll = links === "all" && (extras || journal.extras === undefined);
+	if (!isClean && !isAll) {
+		// The others hold: the next start is to try again for what failed alone.
+		journal.scope = links;
+		if (!extras) journal.extras = undefined;
+		const content = serializeState(commit.stateAfter(parts, true));
 		journal.record = { content, mode: 0o644, uid: 0, gid: 0 };
 		writeJournal(system.fs, journal);
 	}
-	writeState(system, commit.stateAfter(names, isClean));
+	writeState(system, commit.stateAfter(parts, isClean));
 	if (!isClean) return;
-	if (failed === "all") {
+	const rest = isAll ? undefined : without(journal, { links, extras }, desired);
+	if (rest === undefined || rest.steps.length === 0) {
 		dropJournal(system, journal);
 		return;
 	}
-	if (failed.length > 0) writeJournal(system.fs, without(journal, failed));
+	if (rest !== journal) writeJournal(system.fs, rest);
 	commitJournal(system.fs);
 }
 
 // What was rolled back is no part of the change that holds.
-function without(journal: Journal, failed: string[]): Journal {
-	const isKept = ({ name }: { name: string }) => !failed.includes(name);
+function without(
+	journal: Journal,
+	{ links, extras }: Failed,
+	desired: Desired,
+): Journal {
+	if (links.length === 0 && !extras) return journal;
+	const isKept = ({ name }: { name: string }) =>
+		links !== "all" && !links.includes(name);
+	const isExtra = (step: Step) => isExtraStep(step, desired.extras);
 	return {
 		...journal,
-		links: journal.links.filter((name) => !failed.includes(name)),
+		links: journal.links.filter((name) => isKept({ name })),
 		interfaces: journal.interfaces.filter(isKept),
 		gone: journal.gone.filter(isKept),
-		steps: journal.steps.filter(
-			({ link }) => link === undefined || !failed.includes(link),
+		extras: extras ? undefined : journal.extras,
+		steps: journal.steps.filter((step) =>
+			isExtra(step)
+				? !extras
+				: links !== "all" &&
+					(step.link === undefined || !links.includes(step.link)),
 		),
 	};
 }
 
 function recordFailure(
-	{ system, journal, execution }: Run,
+	{ system, journal, execution, desired }: Run,
 	commit: Commit,
 	error: unknown,
 ): void {
@@ -173,7 +211,11 @@ function recordFailure(
 	const isSpecs = !isAgentError(error) || error.kind === "internal";
 	let isRecorded = false;
 	try {
-		const begun = execution.done.flatMap(({ step }) => step.link ?? []);
+		const done = execution.done.map(({ step }) => step);
+		const begun: Parts = {
+			links: done.flatMap(({ link }) => link ?? []),
+			extras: changesExtras({ steps: done }, desired.extras),
+		};
 		if (isSpecs) writeState(system, commit.stateAfterFailure(begun));
 		else restoreRecord(system, journal.record);
 		isRecorded = true;
@@ -256,15 +298,23 @@ async function executeApart(run: Run, steps: Step[]): Promise<Finding[]> {
 	return findings;
 }
 
-// What is shared is undone only when nobody is left who needs it.
-function toRollBack(run: Run, all: Finding[]): string[] | "all" {
+// What is shared is undone only when nobody is left who needs it; the primary's further IPs need nothing of it.
+function toRollBack(run: Run, all: Finding[]): Failed {
+	const { desired, execution } = run;
 	const open = all.filter((finding) => !isOnlyDrift(finding, run));
-	if (open.length === 0) return [];
-	const failed = failedLinks(open, run.desired);
+	const ofExtras = open.filter((one) => isExtraFinding(one, desired.extras));
+	const others = open.filter((one) => !ofExtras.includes(one));
+	const links = others.length === 0 ? [] : failedLinks(others, desired);
+	if (links === "all") return everything;
 	const hasSurvivors =
-		failed !== "all" &&
-		run.desired.interfaces.some((spec) => !failed.includes(spec.name));
-	return hasSurvivors ? failed : "all";
+		links.length === 0 ||
+		desired.interfaces.some((spec) => !links.includes(spec.name));
+	// A roll back puts back on every link what a service restart has dropped, these as well.
+	const isTouched = touchedBy(execution.done.map(({ step }) => step)) === "all";
+	return {
+		links: hasSurvivors ? links : "all",
+		extras: ofExtras.length > 0 || (links.length > 0 && isTouched),
+	};
 }
 
 function isOnlyDrift(

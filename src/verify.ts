@@ -40,10 +40,14 @@ export function isNeighbourOnly(findings: Finding[]): boolean {
 	return findings.every((finding) => finding.kind === "neighbour");
 }
 
-/** Findings about the primary: what worked before has to work afterwards. */
+/**
+ * Findings about the primary: what worked before has to work afterwards. Of addresses that are `ours`
+ * (CIDRs that the run may add and take away) others judge.
+ */
 export function healthFindings(
 	before: Health | undefined,
 	after: Health | undefined,
+	ours: string[] = [],
 ): Finding[] {
 	if (!before) return [];
 	const { link } = before;
@@ -52,7 +56,7 @@ export function healthFindings(
 			{ link, kind: "primary-link", want: `${link} present`, got: "gone" },
 		];
 	const findings: Finding[] = before.addresses
-		.filter((cidr) => !after.addresses.includes(cidr))
+		.filter((cidr) => !after.addresses.includes(cidr) && !ours.includes(cidr))
 		.map((cidr) => ({
 			link,
 			kind: "primary-address",

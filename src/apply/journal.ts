@@ -5,6 +5,7 @@ import { exists, readFile } from "../files.js";
 import type { Journal } from "../model.js";
 import { paths } from "../paths.js";
 import {
+	claimedExtras,
 	fileName,
 	managed,
 	scriptPath,
@@ -151,6 +152,7 @@ const schema = v.object({
 	),
 	gone: v.array(managed),
 	recorded: v.array(managed),
+	extras: v.optional(claimedExtras),
 	record: v.optional(fileState),
 	copies: v.record(v.string(), fileName),
 });

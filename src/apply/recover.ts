@@ -1,12 +1,13 @@
 import { initscripts } from "../backends/initscripts.js";
 import { defaultRoutes } from "../desire/candidate.js";
 import { managedBy } from "../desire/managed.js";
-import { AgentError } from "../errors.js";
+import { AgentError, messageOf } from "../errors.js";
 import { listDirectory, readBootId } from "../files.js";
 import type { Journal, KernelState, Step } from "../model.js";
 import { observeFacts } from "../observe/facts.js";
 import { observeKernel } from "../observe/kernel.js";
 import { observeLinkFiles } from "../observe/link-files.js";
+import { observeLinks } from "../observe/links.js";
 import { paths } from "../paths.js";
 import { afterBootSteps, userActivations } from "../plan/after-boot.js";
 import { isNetworkBusy } from "../service.js";
@@ -44,41 +45,95 @@ export async function recover(
 	lock: number,
 	waitMs: number,
 ): Promise<boolean> {
-	const { fs } = system;
-	for (const directory of [
-		paths.stateDirectory,
-		paths.backups,
-		paths.undoDirectory,
-		paths.networkScripts,
-		"/etc",
-	])
-		sweepTemporaries(fs, directory);
-	setAsideDamagedState(system);
-	const journal = readJournal(system);
-	if (!journal) {
-		dropLeftCopies(system);
-		return false;
-	}
+	const journal = findInterrupted(system);
+	if (!journal) return false;
 	await waitForNetwork(system, waitMs);
-	const isSameBoot = journal.bootId === readBootId(fs);
+	const isSameBoot = journal.bootId === readBootId(system.fs);
 	if (isSameBoot) guardDefaultRoute(journal, await observeKernel(system));
-	const what = `\`eni-configure ${journal.command}\` of ${journal.links.join(", ")}`;
 	const isClean = isSameBoot
 		? await rollBack(system, { ...journal, isLater: true }, lock)
 		: await recoverAfterBoot(system, journal, lock);
 	if (!isClean) {
 		throw new AgentError(
 			"rollbackFailed",
-			`${what} was interrupted and cannot be undone: look at the machine; the next start tries again (moving ${paths.journal} away ends that)`,
+			`${nameOf(journal)} was interrupted and cannot be undone: look at the machine; the next start tries again (moving ${paths.journal} away ends that)`,
 		);
 	}
+	close(system, journal, isSameBoot ? "" : " before this boot");
+	return true;
+}
+
+/**
+ * The same before the network service has started, with the lock held: puts files, sysctls and record
+ * back as they were before a run that an earlier boot has interrupted. Addresses, routes and rules need
+ * nothing, for the kernel has none yet, so this starts no `ip` and waits for nobody. Returns the links of
+ * a run whose journal stays for the next ordinary start: one of this boot, one whose NIC is up already,
+ * one that cannot be undone.
+ */
+export async function recoverBeforeNetwork(
+	system: System,
+	lock: number,
+): Promise<string[]> {
+	const journal = findInterrupted(system);
+	if (!journal) return [];
+	const { bootId, links } = journal;
+	const hasStarted =
+		bootId === readBootId(system.fs) ||
+		observeLinks(system.fs).some(({ name, up }) => up && links.includes(name));
+	if (hasStarted) {
+		system.log(
+			"warning",
+			`${nameOf(journal)} was interrupted, and the network is up already: left to the next start`,
+		);
+		return links;
+	}
+	const undo = { ...journal, isLater: true };
+	const backwards = backwardsOf(system, lock);
+	try {
+		await rollBackFiles(undo, backwards);
+		await rollBackSysctls(undo, backwards);
+		if (!isBack(system, undo)) throw new Error("not all files are as before");
+		close(system, journal, " before this boot");
+		return [];
+	} catch (error) {
+		system.log(
+			"error",
+			`${nameOf(journal)} was interrupted and cannot be undone now (${messageOf(error)}): the next start tries again`,
+		);
+		return links;
+	}
+}
+
+// The journal of an interrupted run, once what is half-written or damaged is out of the way.
+function findInterrupted(system: System): Journal | undefined {
+	for (const directory of [
+		paths.stateDirectory,
+		paths.backups,
+		paths.undoDirectory,
+		paths.parked,
+		paths.networkScripts,
+		"/etc",
+	])
+		sweepTemporaries(system.fs, directory);
+	setAsideDamagedState(system);
+	const journal = readJournal(system);
+	if (!journal) dropLeftCopies(system);
+	return journal;
+}
+
+// The record first: a start in between undoes the run once more.
+function close(system: System, journal: Journal, when: string): void {
 	restoreRecord(system, journal.record);
 	dropJournal(system, journal);
 	system.log(
 		"warning",
-		`recovered: ${what} was interrupted${isSameBoot ? "" : " before this boot"}; the machine is as it was before it`,
+		`recovered: ${nameOf(journal)} was interrupted${when}; the machine is as it was before it`,
 	);
-	return true;
+}
+
+function nameOf({ command, links, extras }: Journal): string {
+	const names = extras ? [...links, extras.name] : links;
+	return `\`eni-configure ${command}\` of ${names.join(", ")}`;
 }
 
 /**

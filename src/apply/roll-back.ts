@@ -256,8 +256,11 @@ export function isBack(system: System, { steps, scope }: Undo): boolean {
 			}
 			case "sysctl": {
 				const first = all.find(
-					(one) => one.kind === "sysctl" && one.key === step.key,
+					(one): one is typeof step =>
+						one.kind === "sysctl" && one.key === step.key,
 				);
+				// Of a NIC that went while it was looked at nothing is known, and nothing can be put back.
+				if (first === undefined || first.before === undefined) return true;
 				const now = readValue(system.fs, sysctlPath(step.key));
 				return all[at] !== first || now !== step.value || now === step.before;
 			}

@@ -17,6 +17,7 @@ export function openStateDirectory(fs: FileSystem): void {
 		paths.stateDirectory,
 		paths.undoDirectory,
 		paths.backups,
+		paths.parked,
 		paths.journal,
 		paths.undo,
 		paths.state,
@@ -27,6 +28,7 @@ export function openStateDirectory(fs: FileSystem): void {
 			paths.stateDirectory,
 			paths.undoDirectory,
 			paths.backups,
+			paths.parked,
 		].includes(path as typeof paths.backups);
 		guardEntry(fs, path, isDirectory);
 	}

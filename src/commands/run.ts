@@ -16,7 +16,14 @@ const priorities: Record<LogLevel, number> = {
 
 /** Runs one subcommand in the real world and returns its exit code; errors become one line each. */
 export async function runCommand(
-	command: "configure" | "plan" | "remove" | "rollback" | "status" | "daemon",
+	command:
+		| "boot"
+		| "configure"
+		| "plan"
+		| "remove"
+		| "rollback"
+		| "status"
+		| "daemon",
 	values: Values,
 ): Promise<number> {
 	const isChanging =
@@ -26,6 +33,11 @@ export async function runCommand(
 		command === "daemon";
 	const system = realSystem(createLog(values, process.env), isChanging);
 	try {
+		// Goes by no config, flag or variable: whatever is wrong with these must not keep it from its work.
+		if (command === "boot") {
+			const { boot } = await import("./boot.js");
+			return await boot(system);
+		}
 		checkLogLevel(process.env.ENI_CONFIGURE_LOG_LEVEL);
 		const load = () => readOptions(system.fs, command, values, process.env);
 		const options = load();

@@ -11,7 +11,8 @@ import type {
 	Verdict,
 } from "../model.js";
 import type { Machine } from "../observe/machine.js";
-import { summarize, targetOf } from "../report.js";
+import { claimedExtras } from "../plan/extras.js";
+import { describeExtras, summarize, targetOf } from "../report.js";
 
 /** What is shown of a step: what a run would do now. */
 export interface Change {
@@ -135,7 +136,10 @@ function describeNic(
 			.map(({ ip, prefix }) => `${ip}/${prefix}`),
 		publicIps: (isPrimaryEni ? cloud.primaryPublicIps : eni?.publicIps) ?? {},
 		table: managed?.table,
-		note: role === "primary" ? notes[0] : verdict?.reason,
+		note:
+			role === "primary"
+				? noteOfPrimary(link, desired, notes)
+				: verdict?.reason,
 		gateway: managed?.gateway ?? spec?.gateway ?? eni?.gateway ?? null,
 		source: spec?.source ?? (entry?.flags ? "flags" : eni ? "metadata" : null),
 		released: entry?.released ?? false,
@@ -156,6 +160,21 @@ function describeNic(
 		),
 		notes,
 	};
+}
+
+// Which of its further private IPs are ours, and which are only reported.
+function noteOfPrimary(
+	link: Link,
+	{ extras }: Desired,
+	notes: string[],
+): string | undefined {
+	const parts = [
+		...(extras?.name === link.name && claimedExtras(extras).length > 0
+			? [describeExtras(link, extras, "unchanged")]
+			: []),
+		...notes,
+	];
+	return parts.length > 0 ? parts.join("; ") : undefined;
 }
 
 function roleOf(

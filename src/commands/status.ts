@@ -4,6 +4,7 @@ import { maxStatusBytes, parseDaemonStatus } from "../daemon/status-file.js";
 import { desire } from "../desire.js";
 import { isAgentError, messageOf } from "../errors.js";
 import { readFile } from "../files.js";
+import { ipOf } from "../ipv4.js";
 import { limitsOf, useOf } from "../limits.js";
 import { chooseMeans } from "../means.js";
 import type { Desired, Observed, Settings, Step } from "../model.js";
@@ -157,7 +158,7 @@ function compare(
 	try {
 		const means = chooseMeans(system, request, settings);
 		const stepsOf = (seen: Observed, wanted: Desired): Step[] =>
-			linksOf({ desired: wanted }).length > 0
+			linksOf({ desired: wanted }).length > 0 || wanted.extras
 				? makePlan(seen, wanted, means).steps.filter(
 						(step) => !("path" in step && hidden.includes(step.path)),
 					)
@@ -165,9 +166,14 @@ function compare(
 		// No ENI is known to this look but by the record, so that the cloud's news are no drift.
 		const { cloud } = observed;
 		const listed = desired.recorded.map(({ mac }) => mac);
+		const { primary } = desired;
+		const primaryAddresses = cloud?.primaryAddresses && [
+			...(primary?.addresses.map(({ ip }) => ip) ?? []),
+			...(observed.state.extras?.addresses.map(ipOf) ?? []),
+		];
 		const recorded: Observed = {
 			...observed,
-			cloud: cloud && { ...cloud, listed, enis: {} },
+			cloud: cloud && { ...cloud, listed, primaryAddresses, enis: {} },
 		};
 		const drift = changesOf(
 			stepsOf(recorded, desire(recorded, request, byRecord(settings, desired))),

@@ -40,6 +40,11 @@ export function describeChanges(
 			];
 		if (outcome !== "applied" || !hasSteps(name)) return [];
 		const spec = desired.interfaces.find((other) => other.name === name);
+		// Of the primary's further private IPs the report itself says what was done.
+		if (one.primary) {
+			const text = `${one.reason ?? "changed"} (${took(name)})`;
+			return [{ level: "info", link: name, text }];
+		}
 		const what = spec
 			? describeSpec(spec, desired.recorded, drift)
 			: `removed ${one.addresses.map(ipOf).slice(0, maxThings).join(", ")}${more(one.addresses)}: unplugged`;

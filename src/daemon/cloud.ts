@@ -1,12 +1,13 @@
 import { managedBy } from "../desire/managed.js";
 import type { CloudView, State } from "../model.js";
 import { observeLinkFiles } from "../observe/link-files.js";
+import { observeLinks } from "../observe/links.js";
 import {
 	askCloud,
 	type Conversation,
 	type Question,
 } from "../observe/metadata.js";
-import { readState } from "../state.js";
+import { peekState } from "../state.js";
 import type { System } from "../system.js";
 import { nextReleases, type Releases } from "./releases.js";
 
@@ -42,9 +43,10 @@ export interface Cloud {
 	view(): CloudView;
 	/**
 	 * Asks about some ENIs, or about all where `isPartial` is false. Resolves when all is answered or
-	 * patience is at its end, whichever is first; every finished answer comes by onAnswer.
+	 * patience is at its end, whichever is first; every finished answer comes by onAnswer. False where
+	 * too many questions are open for one more.
 	 */
-	ask(question: Question, isPartial: boolean): Promise<void>;
+	ask(question: Question, isPartial: boolean): Promise<boolean>;
 	/** Forgets all ENIs but these: what is plugged in again may have other addresses. */
 	keep(macs: string[]): void;
 	/** Addresses that are waiting to be believed gone, by MAC. */
@@ -73,21 +75,33 @@ export function openCloud(
 		latest = merge(latest, view, isPartial);
 		problem = problemOf(view);
 		if (view.listed) answeredMs = nowMs;
-		const recorded = managedBy(
-			observeLinkFiles(system.fs),
-			readState(system),
-		).filter(({ isLeftover }) => !isLeftover);
-		const next = nextReleases(releases, view, recorded, nowMs);
+		const next = compare(view, nowMs);
 		releases = next.releases;
 		onAnswer({ view, isLate, settled: next.settled });
 	}
 
-	async function ask(question: Question, isPartial: boolean): Promise<void> {
-		if (open >= maxAtOnce) return;
+	function compare(view: CloudView, nowMs: number) {
+		const state = peekState(system);
+		const recorded = managedBy(observeLinkFiles(system.fs), state).filter(
+			({ isLeftover }) => !isLeftover,
+		);
+		const primary =
+			state.extras &&
+			observeLinks(system.fs).find(({ mac }) => mac === state.extras?.mac);
+		const extras = state.extras && {
+			link: primary?.name ?? state.extras.mac,
+			mac: state.extras.mac,
+			addresses: state.extras.addresses,
+		};
+		return nextReleases(releases, view, recorded, extras, nowMs);
+	}
+
+	async function ask(question: Question, isPartial: boolean) {
+		if (open >= maxAtOnce) return false;
 		open += 1;
 		started += 1;
 		const number = started;
-		const state: State = readState(system);
+		const state: State = peekState(system);
 		const talk = askCloud(system, urls(), state, question);
 		current = talk;
 		let isLate = false;
@@ -103,6 +117,7 @@ export function openCloud(
 		});
 		await Promise.race([settled, system.clock.sleep(patienceMs, done.signal)]);
 		isLate = true;
+		return true;
 	}
 	return {
 		ask,
@@ -116,7 +131,14 @@ export function openCloud(
 			);
 			latest = { ...latest, enis: Object.fromEntries(enis) };
 		},
-		releases: () => releases,
+		releases: () => {
+			// What a pass has carried out since the last answer is not under way any more.
+			const open = compare(latest, system.clock.nowMs()).releases;
+			releases = Object.fromEntries(
+				Object.entries(open).filter(([mac]) => releases[mac] !== undefined),
+			);
+			return releases;
+		},
 		problem: () => problem,
 		answeredMs: () => answeredMs,
 	};

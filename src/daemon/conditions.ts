@@ -43,11 +43,18 @@ export function conditionsOf(
 		const whole = link ? `${link}: ${text}` : text;
 		return { key: whole, level: "warning", text: whole };
 	});
-	const contradictions = findings
-		.filter(({ kind }) => kind === "sysctl-file")
-		.map(({ want, got }): Condition => {
-			const text = `${want} is wanted, and ${got}`;
+	// What still differs on a NIC that was not rolled back: it was only put right, as far as that went.
+	const rolledBack = report.interfaces
+		.filter((one) => one.outcome.startsWith("roll"))
+		.map(({ name }) => name);
+	const open = findings
+		.filter(
+			({ link, mended }) =>
+				!mended && error === undefined && !rolledBack.includes(link ?? ""),
+		)
+		.map(({ link, kind, want, got }): Condition => {
+			const text = `${link ? `${link}: ` : ""}${kind}: expected ${want}, found ${got}`;
 			return { key: text, level: "warning", text };
 		});
-	return [...failed, ...nics, ...noted, ...contradictions];
+	return [...failed, ...nics, ...noted, ...open];
 }

@@ -36,17 +36,32 @@ export function findDrift(prepared: Prepared): Drift[] {
 	);
 	const kernel = kernelDifference(kernelWant(observed, desired), observed);
 	const steps = plan.steps.length === 0 ? [] : [...files, ...kernel];
+	// Of the primary's further private IPs only one that was there before can be missing.
+	const isNew = (step: Step) =>
+		step.kind === "addr" &&
+		(step.op === "del" ||
+			!desired.extras?.recorded.includes(step.words[0] ?? ""));
 	return steps
+		.filter((step) => !(isShared(step) && isNew(step)))
 		.filter((step) =>
-			isShared(step)
+			isShared(step) && step.kind !== "addr"
 				? isSame && (isAllSteady || step.kind === "sysctl")
-				: steady.includes(step.link ?? ""),
+				: isShared(step) || steady.includes(step.link ?? ""),
 		)
+		.filter((step) => !isFollowing(step, prepared))
 		.map((step) => ({
 			key: stepKey(step),
 			link: step.link,
 			what: describe(step),
 		}));
+}
+
+// Containers' networks come and go, and the ENIs' tables follow them: no matter how often, no drift.
+function isFollowing(step: Step, { desired }: Prepared): boolean {
+	if (step.kind !== "route" || step.words[0] !== "throw") return false;
+	const hasIt = ({ name, throws }: Pick<Managed, "name" | "throws">) =>
+		name === step.link && throws.includes(step.words[1] ?? "");
+	return desired.recorded.some(hasIt) !== desired.interfaces.some(hasIt);
 }
 
 /** The drift that a pass has put right: all but that of links it rolled back, whatever it says of other NICs. */
@@ -125,13 +140,15 @@ export function nextDriftRecords(
 	nowMs: number,
 ): { records: DriftRecord[]; fights: DriftRecord[] } {
 	const fights: DriftRecord[] = [];
-	const kept = records.filter(
-		({ key, atMs, leftUntilMs }) =>
-			!drift.some((one) => one.key === key) &&
+	const remembered = records.filter(
+		({ atMs, leftUntilMs }) =>
 			nowMs - Math.max(atMs.at(-1) ?? 0, leftUntilMs) < peaceMs,
 	);
+	const kept = remembered.filter(
+		({ key }) => !drift.some((one) => one.key === key),
+	);
 	const renewed = drift.map((one): DriftRecord => {
-		const old = records.find(({ key }) => key === one.key);
+		const old = remembered.find(({ key }) => key === one.key);
 		const atMs = [
 			...(old?.atMs ?? []).filter((at) => nowMs - at < windowMs),
 			nowMs,

@@ -8,15 +8,18 @@ import { parseHint } from "./hints.js";
 
 /** The NICs that can be ENIs, as the daemon last saw them. */
 export interface Nics {
-	/** What a line of the monitor is about: a NIC's name, or why else to look; undefined for nothing. */
-	hear(line: string): string | undefined;
-	/** Looks again; whether a NIC has come, gone, or got another name or MAC. */
+	/**
+	 * What a line of the monitor is about: a NIC's name, or why else to look; undefined for nothing.
+	 * While a pass `isBusy`, a NIC that it knows may be saying what the pass does to it.
+	 */
+	hear(line: string, isBusy: boolean): string | undefined;
+	/** Looks again; whether a NIC has come, gone, been exchanged, or got another name or MAC. */
 	look(): boolean;
 	list(): Link[];
 	/** Milliseconds since a link was first heard of in a hint that is not dealt with yet. */
 	heardForMs(link: string): number | undefined;
-	/** Forgets the hints about all links but these. */
-	forget(butFor: string[]): void;
+	/** Forgets the hints about all links but these, as far as they came before a time: later ones are not dealt with yet. */
+	forget(butFor: string[], beforeMs: number): void;
 }
 
 /** Nothing has been seen yet. */
@@ -29,7 +32,7 @@ export function watchNics(
 	const isCandidate = (link: Link) =>
 		notCandidate(link, exclude()) === undefined;
 	return {
-		hear: (line) => {
+		hear: (line, isBusy) => {
 			const hint = parseHint(line, exclude().names, (ifindex) =>
 				known.some((link) => link.ifindex === ifindex),
 			);
@@ -42,7 +45,8 @@ export function watchNics(
 				// Whatever came and is gone already, or can be no ENI, is not worth a look.
 				const isNew = !nic && observeLink(fs, name).some(isCandidate);
 				if (!nic && !isNew) return undefined;
-				if (!heardMs.has(name)) heardMs.set(name, clock.nowMs());
+				const isOwn = isBusy && nic !== undefined;
+				if (!heardMs.has(name) && !isOwn) heardMs.set(name, clock.nowMs());
 			}
 			return name || "lost events";
 		},
@@ -64,9 +68,9 @@ export function watchNics(
 			const ms = heardMs.get(link);
 			return ms === undefined ? undefined : clock.nowMs() - ms;
 		},
-		forget: (butFor) => {
-			for (const name of heardMs.keys())
-				if (!butFor.includes(name)) heardMs.delete(name);
+		forget: (butFor, beforeMs) => {
+			for (const [name, ms] of heardMs)
+				if (ms < beforeMs && !butFor.includes(name)) heardMs.delete(name);
 		},
 	};
 }

@@ -8,6 +8,29 @@ export interface Condition {
 	text: string;
 }
 
+/**
+ * The log of pass after pass: a warning or an error that the pass before has given as well is debug.
+ * A full disk, say, fails every pass in the same words.
+ */
+export function createEcho(log: System["log"]): {
+	log: System["log"];
+	/** Another pass begins. */
+	next(): void;
+} {
+	let before = new Set<string>();
+	let now = new Set<string>();
+	return {
+		log: (level, text) => {
+			const isGrave = level === "warning" || level === "error";
+			if (isGrave) now.add(text);
+			log(isGrave && before.has(text) ? "debug" : level, text);
+		},
+		next: () => {
+			[before, now] = [now, new Set()];
+		},
+	};
+}
+
 /** Says each condition once for as long as it lasts; the rest is debug. */
 export function createVoice(
 	log: System["log"],

@@ -7,9 +7,10 @@ import {
 	parseCidr,
 	subnetOf,
 } from "../ipv4.js";
-import type { Eni, Link, StaticSource, Verdict } from "../model.js";
+import type { Eni, Link, Request, StaticSource, Verdict } from "../model.js";
 import type { Address, Context } from "./context.js";
 import { isOurRule } from "./managed.js";
+import { leavingExtras } from "./owned-extras.js";
 
 /** The addresses of a link by flags, config or metadata, in this order; or why there are none. */
 export function chooseAddress(
@@ -140,7 +141,7 @@ function keepRecorded(
 	for (const cidr of extra) {
 		notes.push({
 			link: link.name,
-			text: `${ipOf(cidr)} is no longer listed by the metadata service: kept${request.daemon ? " until that has stayed the answer" : "; --prune removes it"}`,
+			text: keptNote(cidr, request),
 		});
 	}
 	const [first = "", ...further] = found.addresses;
@@ -151,6 +152,14 @@ function keepRecorded(
 			...[...further, ...extra].sort((a, b) => compareIps(ipOf(a), ipOf(b))),
 		],
 	};
+}
+
+/** What is said of an address that one answer of the metadata service lacks. */
+export function keptNote(cidr: string, { daemon }: Request): string {
+	const until = daemon
+		? "until that has stayed the answer"
+		: "; --prune removes it";
+	return `${ipOf(cidr)} is no longer listed by the metadata service: kept${daemon ? " " : ""}${until}`;
 }
 
 function isSameList(a: string[], b: string[]): boolean {
@@ -202,7 +211,11 @@ export function addressHolder(
 			other.name !== link.name &&
 			other.addresses.some((address) => address.ip === ip),
 	);
-	if (elsewhere && !isLeaving(ip, elsewhere, context)) {
+	const isLeft =
+		elsewhere &&
+		(isLeaving(ip, elsewhere, context) ||
+			leavingExtras(elsewhere, context).includes(`${ip}/32`));
+	if (elsewhere && !isLeft) {
 		return `stands on ${elsewhere.name}`;
 	}
 	const route = observed.routes.find(

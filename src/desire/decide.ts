@@ -1,4 +1,4 @@
-import { backOffLeftMs } from "../back-off.js";
+import { backOffKey, backOffLeftMs } from "../back-off.js";
 import { exitCodes } from "../errors.js";
 import { ipOf, parseCidr, subnetOf } from "../ipv4.js";
 import type { InterfaceSpec, Link, Observed, Verdict } from "../model.js";
@@ -151,7 +151,11 @@ export function decide(
 		(cidr) => !held.some((one) => one.cidr === cidr),
 	);
 	const spec = specOf(link, { ...address, addresses }, context);
-	const waitMs = backOffLeftMs(spec, entry, observed);
+	const waitMs = backOffLeftMs(
+		backOffKey(spec, observed),
+		entry?.backOff,
+		observed,
+	);
 	if (waitMs > 0 && request.targets === "all") {
 		const times = entry?.backOff?.attempts ?? 1;
 		const { verdict } = stop(

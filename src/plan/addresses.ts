@@ -13,6 +13,13 @@ export function addressWords(address: Link["addresses"][number]): string[] {
 	];
 }
 
+/** What `ip addr add` needs for an address of ours, a CIDR, as ifup would add it. */
+export function addedWords(cidr: string, link: string): string[] {
+	// The broadcast address that ifup gives it: of a /32, the address itself.
+	const [ip = "", prefix] = cidr.split("/");
+	return [cidr, "brd", prefix === "32" ? ip : "+", "label", link];
+}
+
 /** Whether an address with its prefix stands on the link. */
 export function hasAddress(link: Link, cidr: string): boolean {
 	return link.addresses.some(

@@ -2,13 +2,14 @@ import { isMainDefault } from "../desire/candidate.js";
 import { isOurRule } from "../desire/managed.js";
 import type { KernelState, Route, Step } from "../model.js";
 import { addressWords, hasAddress } from "./addresses.js";
+import { claimedExtras } from "./extras.js";
 import type { KernelWant } from "./kernel-difference.js";
 import { isSameRoute, tableRoutes } from "./table-routes.js";
 
 /** Steps that put back what was somebody else's and a command of ours dropped. */
 // ifdown flushes every address of the link and a service restart every static route: put back what was not ours.
 export function foreignSteps(
-	{ baseline, touched, recorded, interfaces }: KernelWant,
+	{ baseline, touched, recorded, interfaces, extras }: KernelWant,
 	now: KernelState,
 ): Step[] {
 	if (touched.length === 0) return [];
@@ -20,9 +21,11 @@ export function foreignSteps(
 		if (!link) continue;
 		for (const address of before.addresses) {
 			const cidr = `${address.ip}/${address.prefix}`;
-			const isOurs = [...recorded, ...interfaces].some(
-				(one) => one.name === link.name && one.addresses.includes(cidr),
-			);
+			const isOurs =
+				[...recorded, ...interfaces].some(
+					(one) => one.name === link.name && one.addresses.includes(cidr),
+				) ||
+				(link.name === extras?.name && claimedExtras(extras).includes(cidr));
 			const isForeign = !address.dynamic && address.scope !== "link" && !isOurs;
 			if (isForeign && !hasAddress(link, cidr)) {
 				steps.push({

@@ -1,6 +1,13 @@
 import { isRuleFor, ruleSource, ruleWords } from "../desire/managed.js";
-import type { InterfaceSpec, KernelState, Managed, Step } from "../model.js";
-import { hasAddress } from "./addresses.js";
+import type {
+	InterfaceSpec,
+	KernelState,
+	Managed,
+	PrimaryExtras,
+	Step,
+} from "../model.js";
+import { addedWords, hasAddress } from "./addresses.js";
+import { missingExtras, obsoleteExtras } from "./extras.js";
 import { defaultRouteSteps, foreignSteps } from "./foreign.js";
 import { obsoleteSteps } from "./obsolete.js";
 import { stepKey } from "./step-key.js";
@@ -20,6 +27,8 @@ export interface KernelWant {
 	gone: Managed[];
 	/** Links of them that were down before the agent came: down again, whatever ifdown made of it. */
 	down: string[];
+	/** The primary's further private IPs, where the run is about them. */
+	extras?: PrimaryExtras | undefined;
 	sysctls: Record<string, string>;
 	/** By link name: addresses of the record that stood there before the agent came, and stay. */
 	spared: Record<string, string[]>;
@@ -41,8 +50,10 @@ export function kernelDifference(want: KernelWant, now: KernelState): Step[] {
 		...sysctlSteps(want, now),
 		...adds,
 		...want.interfaces.flatMap((spec) => demotion(spec, now, adds)),
+		...missingExtras(want.extras, now),
 		...foreignSteps(want, now),
 		...obsoleteSteps(want, now),
+		...obsoleteExtras(want.extras, now),
 		...now.links
 			.filter(({ name, up }) => up && want.down.includes(name))
 			.map(({ name }): Step => ({ kind: "link", link: name, op: "down" })),
@@ -63,15 +74,7 @@ function additions(spec: InterfaceSpec, now: KernelState): Step[] {
 		: [{ kind: "link", link: spec.name, op: "up" }];
 	for (const cidr of spec.addresses) {
 		if (!hasAddress(link, cidr)) {
-			// The broadcast address that ifup gives it: of a /32, the address itself.
-			const [ip = "", prefix] = cidr.split("/");
-			const words = [
-				cidr,
-				"brd",
-				prefix === "32" ? ip : "+",
-				"label",
-				spec.name,
-			];
+			const words = addedWords(cidr, spec.name);
 			steps.push({ kind: "addr", link: spec.name, op: "add", words });
 		}
 	}

@@ -15,6 +15,7 @@ import type {
 	WriteStep,
 } from "../model.js";
 import { addressWords } from "./addresses.js";
+import { extrasBack } from "./extras.js";
 import { isLostDefault } from "./foreign.js";
 import { isConnected, isSameRoute, tableRoutes } from "./table-routes.js";
 
@@ -50,10 +51,11 @@ export function touchableKernel(
 	if (touched === "all") return kernel;
 	const own = claimed(claim);
 	const names = [...touched, ...own.map(({ name }) => name)];
+	const linkNames = [...names, claim.extras?.name];
 	const tables = own.map(({ table }) => table);
 	const implied = own.map(asManaged);
 	return {
-		links: kernel.links.filter(({ name }) => names.includes(name)),
+		links: kernel.links.filter(({ name }) => linkNames.includes(name)),
 		rules: kernel.rules.filter((rule) => isOurRule(rule, implied)),
 		routes: kernel.routes.filter(
 			(route) =>
@@ -316,6 +318,7 @@ export function revertKernel(
 				words: [cidr],
 			}),
 		),
+		...extrasBack(claim.extras, before, now, isBounced),
 		...state("down"),
 		...state("up"),
 		...added.map(

@@ -3,6 +3,7 @@ import type { Finding, InterfaceSpec } from "../model.js";
 import { observeHealth, resolvesNeighbour } from "../observe/health.js";
 import { observeKernel } from "../observe/kernel.js";
 import { observeFile } from "../observe/link-files.js";
+import { claimedExtras } from "../plan/extras.js";
 import type { KernelWant } from "../plan/kernel-difference.js";
 import { kernelWant, touchedBy } from "../plan.js";
 import type { Run } from "../run.js";
@@ -56,7 +57,7 @@ export async function lookAgain(run: Run): Promise<Finding[]> {
 	return [
 		...findings,
 		...neighbourFindings(desired.interfaces, neighbours),
-		...healthFindings(health, after),
+		...healthFindings(health, after, claimedExtras(desired.extras)),
 	];
 }
 

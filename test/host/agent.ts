@@ -1,8 +1,14 @@
+import { boot } from "../../src/commands/boot";
 import { configure } from "../../src/commands/configure";
 import { readOptions, type Values } from "../../src/commands/options";
 import { printError } from "../../src/commands/print";
 import { rollback } from "../../src/commands/rollback";
 import { AgentError, messageOf } from "../../src/errors";
+import { observeLinks } from "../../src/observe/links";
+import { fetchCloud } from "../../src/observe/metadata";
+import { reconcile } from "../../src/reconcile";
+import type { Report } from "../../src/report";
+import { readState } from "../../src/state";
 import type { FakeHost } from "./fake-host";
 import type { Stop } from "./operations";
 
@@ -16,6 +22,7 @@ export interface JsonReport {
 	interfaces: {
 		name: string;
 		mac?: string;
+		primary: boolean;
 		outcome: string;
 		reason?: string;
 		diff?: string;
@@ -56,6 +63,58 @@ const nothing: JsonReport = {
 	findings: [],
 	notes: [],
 };
+
+/** One pass of a daemon, which has seen what is and has asked; `settled` as if the answer had stayed the same. */
+export async function pass(host: FakeHost, isSettled = false): Promise<Run> {
+	const { system, operations } = host;
+	operations.reset();
+	const { request, settings, lockTimeoutMs } = readOptions(
+		system.fs,
+		"daemon",
+		{},
+		{},
+	);
+	const start = async (): Promise<Run | number> => {
+		const macs = observeLinks(system.fs).map(({ mac }) => mac);
+		const cloud = await fetchCloud(
+			system,
+			settings.metadataUrls,
+			readState(system),
+			{ macs, primaryAddresses: true, publicIps: false },
+		);
+		const daemon = { cloud, settled: isSettled ? macs : [], left: [] };
+		try {
+			const report = await reconcile(
+				system,
+				{ ...request, daemon },
+				settings,
+				lockTimeoutMs,
+			);
+			return { ...nothing, ...asJson(report), operations: 0, stop: undefined };
+		} catch (error) {
+			if (!(error instanceof AgentError)) throw error;
+			return error.exitCode;
+		}
+	};
+	const ended = await Promise.race([operations.stopped(), start()]);
+	const done = { operations: operations.list().length, stop: undefined };
+	if (typeof ended === "number")
+		return { ...nothing, ...done, exitCode: ended };
+	return "outcome" in ended
+		? { ...ended, ...done }
+		: { ...nothing, ...done, stop: ended };
+}
+
+function asJson(report: Report): JsonReport {
+	const { outcome, exitCode, recovered, error } = report;
+	return {
+		...nothing,
+		outcome,
+		exitCode,
+		recovered,
+		...(error === undefined ? {} : { error }),
+	};
+}
 
 /** Runs the agent on a fake host as the command line would, from the first operation on: `run(host, "configure", "eth1", { force: true })`. */
 export async function run(
@@ -103,4 +162,14 @@ export async function run(
 		operations: operations.list().length,
 		stop: undefined,
 	};
+}
+
+/** Runs `eni-configure boot`; undefined, in place of an exit code, where the agent died. */
+export async function runBoot({
+	system,
+	operations,
+}: FakeHost): Promise<number | undefined> {
+	operations.reset();
+	const ended = await Promise.race([operations.stopped(), boot(system)]);
+	return typeof ended === "number" ? ended : undefined;
 }

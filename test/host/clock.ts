@@ -3,7 +3,9 @@ export interface FakeClock {
 	sleep(ms: number, wake?: AbortSignal): Promise<void>;
 	/** Ends every sleep now, as a signal to the agent does. */
 	wakeAll(): void;
+	/** 0.5 until a test says otherwise. */
 	random(): number;
+	setRandom(next: () => number): void;
 }
 
 /**
@@ -14,6 +16,7 @@ export function createClock(): FakeClock {
 	let now = 1_000;
 	let isScheduled = false;
 	let sleepers: { at: number; wake: () => void }[] = [];
+	let random = () => 0.5;
 	function schedule(): void {
 		if (isScheduled) return;
 		isScheduled = true;
@@ -45,6 +48,9 @@ export function createClock(): FakeClock {
 			for (const { wake } of sleepers) wake();
 			sleepers = [];
 		},
-		random: () => 0.5,
+		random: () => random(),
+		setRandom: (next) => {
+			random = next;
+		},
 	};
 }

@@ -5,12 +5,12 @@ import {
 	sweepKills,
 	sweepKillsInRecovery,
 } from "./crash";
-import { rolledBack, scenarios } from "./scenarios";
+import { passes, rolledBack, scenarios } from "./scenarios";
 
 const tally = createTally();
 afterAll(() => console.log(`kills tried: ${tally.points()}`));
 
-describe.each(Object.entries({ ...scenarios, ...rolledBack }))(
+describe.each(Object.entries({ ...scenarios, ...rolledBack, ...passes }))(
 	"%s",
 	(_, scenario) => {
 		test("killed at any operation, the next start ends in the old state or the new one", async () => {

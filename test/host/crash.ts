@@ -1,5 +1,5 @@
 import type { Run } from "./agent";
-import { run } from "./agent";
+import { run, runBoot } from "./agent";
 import type { Loss } from "./disk";
 import type { FakeHost } from "./fake-host";
 import {
@@ -185,18 +185,42 @@ export async function sweepKills(scenario: Scenario): Promise<Crashes> {
 	return crashes;
 }
 
-/** The same with a power cut at every point, whatever of the unsynced bytes and names it takes, and a boot. */
-export async function sweepPowerCuts(scenario: Scenario): Promise<Crashes> {
-	const { prepare, act } = scenario;
-	const settle = async (host: FakeHost) => {
+/** How a machine gets back to work after a power cut. */
+export interface Revival {
+	boot(host: FakeHost, loss?: Loss): Promise<void>;
+	/** What is done once it has booted. */
+	settle(host: FakeHost): Promise<void>;
+}
+
+/** It boots with what the cut left, then somebody starts the agent. */
+export const byNextStart: Revival = {
+	boot: (host, loss) => host.reboot(loss),
+	settle: async (host) => {
 		await run(host, "configure", "", { all: true });
-	};
+	},
+};
+
+/** The boot unit runs before the network service, and nobody does anything afterwards. */
+export const byBootUnit: Revival = {
+	boot: (host, loss) => host.reboot(loss, () => runBoot(host)),
+	settle: async () => {},
+};
+
+/** The same with a power cut at every point (or every third), whatever of the unsynced bytes and names it takes, and a boot. */
+export async function sweepPowerCuts(
+	scenario: Scenario,
+	{ boot, settle }: Revival = byNextStart,
+	every = 1,
+): Promise<Crashes> {
+	const { prepare, act } = scenario;
 	const states = await statesOf(scenario, async (host) => {
-		await host.reboot();
+		await boot(host);
 		await settle(host);
 	});
 	const crashes: Crashes = { points: 0, kinds: new Set(), problems: [] };
-	const points = await pointsOf(scenario);
+	const points = (await pointsOf(scenario)).filter(
+		(_, at) => at % every === every - 1,
+	);
 	for (const { operation, fault } of points) {
 		const first = await prepare();
 		await dieAt(first, operation.number, fault, act);
@@ -211,7 +235,7 @@ export async function sweepPowerCuts(scenario: Scenario): Promise<Crashes> {
 			const host = loss === different[0] ? first : await prepare();
 			if (host !== first) await dieAt(host, operation.number, fault, act);
 			count(crashes, operation);
-			await host.reboot(loss);
+			await boot(host, loss);
 			await settle(host);
 			const problem = judge(host, states);
 			if (problem)
@@ -224,7 +248,7 @@ export async function sweepPowerCuts(scenario: Scenario): Promise<Crashes> {
 	for (const loss of losses) {
 		const host = await prepare();
 		await act(host);
-		await host.reboot(loss);
+		await boot(host, loss);
 		crashes.points += 1;
 		const undo = host.read(`${stateDirectory}/undo/journal.json`);
 		await settle(host);

@@ -36,7 +36,13 @@ export interface FakeHost {
 	/** Other processes by pid. */
 	readonly processes: Map<
 		number,
-		{ command: string; open: string[]; environment?: Record<string, string> }
+		{
+			command: string;
+			open: string[];
+			environment?: Record<string, string>;
+			/** The pid of its parent; 1 by default. */
+			parent?: number;
+		}
 	>;
 	log: { level: LogLevel; message: string }[];
 	/** Binds an ENI: metadata lists it, and its link appears, down and unconfigured. */
@@ -58,6 +64,9 @@ export interface FakeHost {
 	record(): string;
 	/** The agent's process is gone, and nothing else: its descriptors close, another one may run. */
 	endProcess(): void;
-	/** A power cut that takes what was not fsynced (an orderly reboot without), then a boot up to network.service. */
-	reboot(loss?: Loss): Promise<void>;
+	/**
+	 * A power cut that takes what was not fsynced (an orderly reboot without), then a boot up to
+	 * network.service. `beforeNetwork` is what runs before that: a process of its own.
+	 */
+	reboot(loss?: Loss, beforeNetwork?: () => Promise<unknown>): Promise<void>;
 }

@@ -9,6 +9,7 @@ import { changeByIp } from "./ip-change";
 import { createKernel } from "./kernel";
 import { writeKernelFiles } from "./kernel-files";
 import { createMetadata, metadataTree } from "./metadata";
+import { withMonitor } from "./monitor-lines";
 import { ifdown, ifup } from "./network-scripts";
 import { applySysctls, startNetwork } from "./network-service";
 import { createOperations, operationsOfProcess } from "./operations";
@@ -58,6 +59,7 @@ export async function createFakeHost(
 		clock,
 		open,
 		lock: undefined,
+		daemonLock: undefined,
 		service: { state: "active", job: undefined },
 		missing: new Set(),
 		hanging: new Set(),
@@ -68,6 +70,14 @@ export async function createFakeHost(
 		// udev sets what /etc/sysctl.conf says of a link when it appears.
 		applySysctls(programs, nic.name);
 	}
+	// Those who watch hear of it a moment later, and none of it twice.
+	function tellWatchers(lines: string[]): void {
+		for (const watcher of signals.watchers)
+			void clock.sleep(1).then(() => {
+				if (!signals.watchers.has(watcher)) return;
+				for (const line of lines) watcher.line(line);
+			});
+	}
 	function publish(): void {
 		metadata.tree = metadataTree(
 			"ins-3xample1",
@@ -76,9 +86,9 @@ export async function createFakeHost(
 	}
 	const nic = (name: string) => nics.find((one) => one.name === name) as Nic;
 
-	async function boot(): Promise<void> {
+	async function boot(beforeNetwork?: () => Promise<unknown>): Promise<void> {
 		boots += 1;
-		kernel = createKernel();
+		kernel = withMonitor(createKernel(), tellWatchers);
 		kernel.plug({
 			name: "lo",
 			mac: "00:00:00:00:00:00",
@@ -88,9 +98,12 @@ export async function createFakeHost(
 		});
 		for (const one of nics) appear(one);
 		programs.lock = undefined;
+		programs.daemonLock = undefined;
 		programs.service = { state: "active", job: undefined };
 		disk.fs.mkdirSync("/run/systemd/system", { recursive: true });
 		if (options.selinux) disk.write(selinuxFile, "1");
+		await beforeNetwork?.();
+		if (beforeNetwork) endProcess();
 		if (!(await startNetwork(programs))) programs.service.state = "failed";
 		operations.reset();
 	}
@@ -118,8 +131,11 @@ export async function createFakeHost(
 				);
 			},
 			closed: (fd) => {
-				if (programs.lock && "fd" in programs.lock && programs.lock.fd === fd)
-					programs.lock = undefined;
+				for (const which of ["lock", "daemonLock"] as const) {
+					const holder = programs[which];
+					if (holder && "fd" in holder && holder.fd === fd)
+						programs[which] = undefined;
+				}
 			},
 		});
 		const system = createSystem({
@@ -223,10 +239,13 @@ export async function createFakeHost(
 		snapshot: () => describeFiles(disk, "/etc") + describeKernel(kernel),
 		record: () => describeRecord(disk),
 		endProcess,
-		reboot: async (loss = { bytes: "kept", entries: "kept" }) => {
+		reboot: async (
+			loss = { bytes: "kept", entries: "kept" },
+			beforeNetwork = undefined,
+		) => {
 			endProcess();
 			disk.lose(loss);
-			await boot();
+			await boot(beforeNetwork);
 		},
 	};
 }

@@ -56,9 +56,13 @@ function entriesOf({ kernel, bootId, processes }: Machine): Entries {
 	put("/proc/net/arp", arp(kernel));
 	const self = 4000;
 	put(`/proc/${self}/comm`, "node\n");
+	put(`/proc/${self}/stat`, stat(self, "node", 1, 77_000));
 	link("/proc/self", String(self));
-	for (const [pid, { command, open, environment = {} }] of processes) {
-		put(`/proc/${pid}/comm`, `${command.split(" ")[0]}\n`);
+	for (const [pid, one] of processes) {
+		const { command, open, environment = {}, parent = 1 } = one;
+		const name = command.split(" ")[0] ?? "";
+		put(`/proc/${pid}/comm`, `${name}\n`);
+		put(`/proc/${pid}/stat`, stat(pid, name, parent, 70_000 + pid));
 		put(`/proc/${pid}/cmdline`, `${command.split(" ").join("\0")}\0`);
 		put(
 			`/proc/${pid}/environ`,
@@ -70,6 +74,16 @@ function entriesOf({ kernel, bootId, processes }: Machine): Entries {
 			link(`/proc/${pid}/fd/${at + 3}`, path);
 	}
 	return entries;
+}
+
+// Field 22 is the start time in clock ticks; a test sees it nowhere else.
+function stat(
+	pid: number,
+	name: string,
+	parent: number,
+	startTicks: number,
+): string {
+	return `${pid} (${name}) S ${parent} ${"0 ".repeat(17)}${startTicks} 0\n`;
 }
 
 function putLink(

@@ -3,12 +3,16 @@ import { runIp } from "./ip-command";
 import { ifdown, ifup, type ScriptHost } from "./network-scripts";
 import { startNetwork, stopNetwork } from "./network-service";
 
+export type LockHolder = { fd: number } | { pid: number };
+
 /** What programs see and keep between calls. */
 export interface ProgramHost extends ScriptHost {
 	/** Paths by descriptor the agent has open. */
 	open: Map<number, string>;
 	/** Who holds the agent's lock: a descriptor of the agent, a process of somebody else's, or nobody. */
-	lock: { fd: number } | { pid: number } | undefined;
+	lock: LockHolder | undefined;
+	/** The same for the lock that makes a daemon the only one. */
+	daemonLock: LockHolder | undefined;
 	/** What systemd says of network.service. */
 	service: { state: "active" | "inactive" | "failed"; job: number | undefined };
 	/** Programs that are not installed. */
@@ -86,12 +90,15 @@ async function flock(
 		? Number(argv[argv.indexOf("-w") + 1]) * 1000
 		: 0;
 	const limit = host.clock.nowMs() + wait;
-	while (host.lock !== undefined) {
+	const which = host.open.get(fd)?.endsWith("/daemon.lock")
+		? "daemonLock"
+		: "lock";
+	while (host[which] !== undefined) {
 		if (host.clock.nowMs() >= limit)
 			return { exitCode: 1, stdout: "", stderr: "" };
 		await host.clock.sleep(Math.min(100, limit - host.clock.nowMs()));
 	}
-	host.lock = { fd };
+	host[which] = { fd };
 	return { exitCode: 0, stdout: "", stderr: "" };
 }
 

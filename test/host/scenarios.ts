@@ -1,5 +1,6 @@
 import { expect } from "vitest";
-import { run } from "./agent";
+import type { Values } from "../../src/commands/options";
+import { pass, type Run, run } from "./agent";
 import { createFakeHost, type FakeHost } from "./fake-host";
 import type { Scenario } from "./sweep";
 
@@ -42,6 +43,20 @@ async function byHand(): Promise<FakeHost> {
 	host.write(ifcfg, handMade, { mode: 0o640, uid: 12, gid: 34 });
 	await host.type("ifup eth1");
 	return host;
+}
+
+// Two further private IPs of the primary in the cloud, and a floating one that is none of them.
+async function withFurther(host: FakeHost): Promise<FakeHost> {
+	host.write("/etc/eni-configure/config.yaml", "managePrimary: true\n");
+	for (const ip of ["10.0.1.20", "10.0.1.21"]) host.assign("eth0", ip);
+	await host.type("ip addr add 10.0.1.99/32 dev eth0");
+	return host;
+}
+
+// Later than any back-off: a run that is to be repeated at once after it was rolled back.
+async function allLater(host: FakeHost, values: Values = {}): Promise<Run> {
+	await host.clock.sleep(601_000);
+	return run(host, "configure", "", { all: true, ...values });
 }
 
 /** A run of every kind of plan, amid what other tools have put there. */
@@ -125,6 +140,81 @@ export const scenarios: Record<string, Scenario> = {
 		prepare: async () => withForeign(await configured()),
 		act: (host) => run(host, "rollback", ""),
 	},
+	"further private IPs of the primary beside a new NIC": {
+		prepare: async () => withFurther(await createFakeHost({ enis: [eth1] })),
+		act: (host) => allLater(host),
+	},
+	"further private IPs of the primary, one released and one new": {
+		prepare: async () => {
+			const host = await withFurther(await createFakeHost({ enis: [eth1] }));
+			await run(host, "configure", "", { all: true });
+			host.release("eth0", "10.0.1.20");
+			host.assign("eth0", "10.0.1.22");
+			host.release("eth1", "10.0.1.63");
+			return host;
+		},
+		act: (host) => allLater(host, { prune: true }),
+	},
+	"a roll back of the primary's further private IPs": {
+		prepare: async () => {
+			const host = await withFurther(await createFakeHost({ enis: [eth1] }));
+			await run(host, "configure", "", { all: true });
+			return host;
+		},
+		act: (host) => run(host, "rollback", ""),
+	},
+};
+
+async function watched(): Promise<FakeHost> {
+	const host = await createFakeHost({
+		enis: [{ name: "eth1", addresses: ["10.0.1.62", "10.0.1.63"] }],
+	});
+	expect((await pass(host)).outcome).toBe("applied");
+	return host;
+}
+
+/** What only a daemon's pass does, from what it has seen. */
+export const passes: Record<string, Scenario> = {
+	"a NIC that was unplugged": {
+		prepare: async () => {
+			const host = await withForeign(await watched());
+			host.unplug("eth1");
+			return host;
+		},
+		act: (host) => pass(host),
+	},
+	"a NIC that came back under another name": {
+		prepare: async () => {
+			const host = await watched();
+			const mac = host.kernel.link("eth1")?.mac ?? "";
+			host.unplug("eth1");
+			host.plug({ name: "eth2", mac, addresses: ["10.0.1.62", "10.0.1.63"] });
+			return host;
+		},
+		act: (host) => pass(host),
+	},
+	"another ENI under the same name": {
+		prepare: async () => {
+			const host = await watched();
+			host.unplug("eth1");
+			host.plug({
+				name: "eth1",
+				mac: "52:54:00:aa:bb:cc",
+				addresses: ["10.0.4.9"],
+			});
+			return host;
+		},
+		act: (host) => pass(host),
+	},
+	"an address assigned and another released, both live": {
+		prepare: async () => {
+			const host = await withForeign(await watched());
+			host.assign("eth1", "10.0.1.64");
+			host.release("eth1", "10.0.1.63");
+			return host;
+		},
+		act: (host) => pass(host, true),
+	},
 };
 
 /** A run that rolls one NIC back, for its gateway is silent, and keeps another. */
@@ -140,6 +230,15 @@ export const rolledBack: Record<string, Scenario> = {
 			return host;
 		},
 		act: (host) => run(host, "configure", "eth1 eth2"),
+		exitCode: 3,
+	},
+	"one NIC rolled back, the primary's further private IPs kept": {
+		prepare: async () => {
+			const host = await withFurther(await createFakeHost({ enis: [eth1] }));
+			host.silent.add("eth1");
+			return host;
+		},
+		act: (host) => run(host, "configure", "", { all: true }),
 		exitCode: 3,
 	},
 };

@@ -42,6 +42,7 @@ export function describeKernel({
 export function describeRecord(disk: Disk): string {
 	const {
 		interfaces = {},
+		extras,
 		sysctls = {},
 		pinned = {},
 	} = JSON.parse(
@@ -54,5 +55,10 @@ export function describeRecord(disk: Disk): string {
 	// An entry that only says when to try again says nothing of what is.
 	for (const [mac, entry] of Object.entries(interfaces))
 		if (Object.keys(entry as object).join() === "name") delete interfaces[mac];
-	return JSON.stringify({ interfaces, sysctls, pinned }, undefined, 1);
+	const { addresses = [], rolledBack } = extras ?? {};
+	return JSON.stringify(
+		{ interfaces, extras: { addresses, rolledBack }, sysctls, pinned },
+		undefined,
+		1,
+	);
 }

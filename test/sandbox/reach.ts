@@ -1,6 +1,6 @@
 import type { Namespace, Namespaces } from "./namespaces";
 import { type Program, startProgram } from "./program";
-import type { ProbeResult } from "./programs/protocol";
+import type { ProbeResult, TransferResult } from "./programs/protocol";
 
 export interface ReachOptions {
 	/** Where to ask from: `far` (the default), `guest`, or a client's or container's name. */
@@ -14,6 +14,11 @@ export interface Probe {
 	stop(): Promise<ProbeResult>;
 }
 
+export interface Transfer {
+	/** Sends no more, and waits up to 15 s until all has come back. */
+	stop(): Promise<TransferResult>;
+}
+
 export interface Reach {
 	/** Starts the UDP program of a namespace: from now on it echoes, and can ask. */
 	place(name: string, where: Namespace): Promise<void>;
@@ -25,6 +30,11 @@ export interface Reach {
 		address: string,
 		options?: ReachOptions & { intervalMs?: number },
 	): Promise<Probe>;
+	/** A TCP connection to the echo of an address: bytes at a steady pace there and back, until stop(). */
+	transfer(
+		address: string,
+		options?: Pick<ReachOptions, "from"> & { bytesPerSecond?: number },
+	): Promise<Transfer>;
 	close(): Promise<void>;
 }
 
@@ -52,6 +62,12 @@ export function openReach(namespaces: Namespaces): Reach {
 			const params = { address, intervalMs, ...rest };
 			const id = await program.call<number>("startProbe", params);
 			return { stop: () => program.call<ProbeResult>("stopProbe", id) };
+		},
+		async transfer(address, { from = "far", bytesPerSecond = 100_000 } = {}) {
+			const program = programAt(from);
+			const params = { address, bytesPerSecond };
+			const id = await program.call<number>("startTransfer", params);
+			return { stop: () => program.call<TransferResult>("stopTransfer", id) };
 		},
 		async close() {
 			await Promise.all([...places.values()].map((each) => each.close()));

@@ -35,7 +35,9 @@ export interface SandboxOptions {
 	enis?: EniOptions[];
 }
 
-export interface Sandbox extends Guest, Pick<Reach, "reach" | "probe"> {
+export interface Sandbox
+	extends Guest,
+		Pick<Reach, "reach" | "probe" | "transfer"> {
 	/** The pid whose namespaces are the guest's, for a look from outside with nsenter. */
 	pid: number;
 	primary: Eni;
@@ -209,6 +211,7 @@ async function furnish(
 		...guest,
 		reach: reach.reach,
 		probe: reach.probe,
+		transfer: reach.transfer,
 		pid: namespaces.guest.pid,
 		primary,
 		far: far.address,

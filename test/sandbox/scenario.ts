@@ -16,6 +16,7 @@ export interface AgentReport {
 	recovered: boolean;
 	interfaces: {
 		name: string;
+		primary: boolean;
 		outcome: string;
 		addresses: string[];
 		table?: number;

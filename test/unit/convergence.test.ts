@@ -255,6 +255,7 @@ function run(
 		failed: [],
 		gone: desired.gone,
 		backups: [],
+		extras: "kept" as const,
 		nowMs: 1000,
 		isKernelDone: true,
 	};

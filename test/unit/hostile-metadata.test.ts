@@ -136,6 +136,7 @@ async function run({
 		failed: [],
 		gone: desired.gone,
 		backups: [],
+		extras: "kept",
 		nowMs: 1000,
 		isKernelDone: true,
 	});

@@ -188,6 +188,7 @@ function commit(
 		failed: committed.failed ? desired.interfaces : [],
 		gone: committed.failed ? [] : desired.gone,
 		backups: committed.backups ?? [],
+		extras: "kept",
 		isKernelDone: true,
 		nowMs: 1000,
 	});

@@ -58,3 +58,16 @@ export interface ProbeResult {
 	/** The longest time without a single answered datagram, counted in datagrams. */
 	longestOutageMs: number;
 }
+
+export interface TransferParams {
+	address: string;
+	bytesPerSecond: number;
+}
+
+export interface TransferResult {
+	sent: number;
+	/** Bytes that came back. */
+	received: number;
+	/** A reset, a wrong byte, or what else went wrong first. */
+	problem?: string | undefined;
+}

@@ -1,10 +1,11 @@
 // Runs in one network namespace: echoes UDP on port 7 of every IPv4 address there, and asks
-// others' echoes. Stands for ping, which would need a package and a privilege.
+// others' echoes. Stands for ping, which would need a package and a privilege. TCP on port 7 as well.
 import { randomBytes } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
 import type { ProbeParams, ProbeResult, ReachParams } from "./protocol";
 import { serve } from "./serve";
+import { echoTcp, startTransfer, stopTransfer } from "./tcp";
 
 const echoPort = 7;
 const lookEveryMs = 20;
@@ -21,8 +22,11 @@ let lastProbe = 0;
 
 setInterval(echoOnNewAddresses, lookEveryMs);
 echoOnNewAddresses();
+echoTcp();
 serve({
 	reach,
+	startTransfer,
+	stopTransfer,
 	async startProbe(params: ProbeParams): Promise<number> {
 		lastProbe += 1;
 		probes.set(lastProbe, await startProbe(params));
