@@ -100,17 +100,15 @@ export function nextState(
 			),
 		};
 	}
-	// Released until it is named again or unbound; backing off until it is unplugged, for what failed may
-	// have been the unplugging itself.
+	// Released, or backing off, until it is named again or unbound.
 	for (const [mac, entry] of Object.entries(interfaces)) {
-		const isThere = observed.links.some((link) => link.mac === mac);
-		if (isThere || (!entry.released && !entry.backOff)) continue;
 		const isUnbound =
-			cloud?.listed !== undefined && !cloud.listed.includes(mac);
-		const { released, backOff: _, ...rest } = entry;
-		if (released && !isUnbound) interfaces[mac] = { ...rest, released };
-		else if (entry.managed || entry.flags || entry.backups)
-			interfaces[mac] = rest;
+			cloud?.listed !== undefined &&
+			!cloud.listed.includes(mac) &&
+			!observed.links.some((link) => link.mac === mac);
+		if (!isUnbound || (!entry.released && !entry.backOff)) continue;
+		const { released: _, backOff: __, ...rest } = entry;
+		if (entry.managed) interfaces[mac] = rest;
 		else delete interfaces[mac];
 	}
 	// Remembered only when the kernel agrees: one wrong answer would make a secondary the primary for good.

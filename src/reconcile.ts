@@ -12,12 +12,10 @@ import type {
 	Desired,
 	InterfaceSpec,
 	Journal,
-	Link,
 	Observed,
 	Request,
 	Settings,
 } from "./model.js";
-import { observeLink } from "./observe/links.js";
 import { observe } from "./observe/observe.js";
 import { changesExtras } from "./plan/extras.js";
 import { touchableKernel } from "./plan/revert.js";
@@ -124,11 +122,6 @@ async function carryOut(
 		backups: [],
 		copies: {},
 	};
-	const indexOf = (links: Link[], name: string) =>
-		links.find((link) => link.name === name)?.ifindex;
-	const isSameLink = (name: string) =>
-		indexOf(observeLink(system.fs, name), name) ===
-		indexOf(observed.links, name);
 	const commit: Commit = {
 		stateAfter: ({ links: rolledBack, extras }, isClean) => {
 			const isKernelDone = means.restart !== "none";
@@ -136,12 +129,10 @@ async function carryOut(
 				isClean && rolledBack.includes(name);
 			const committed: Committed = {
 				kept: desired.interfaces.filter((spec) => !isBack(spec)),
-				// One that had nothing to change is not to blame for what the others had, nor one that was
-				// unplugged meanwhile: it may be back already.
+				// One that had nothing to change is not to blame for what the others had.
 				failed: desired.interfaces.filter(
 					({ name }) =>
 						rolledBack.includes(name) &&
-						isSameLink(name) &&
 						plan.steps.some(({ link }) => link === name),
 				),
 				gone: desired.gone.filter(({ name }) => !rolledBack.includes(name)),
