@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { startDaemon, until } from "./daemon";
+import { sleep, startDaemon, until } from "./daemon";
 import { gatewayOf, netmaskOf } from "./eni";
 import type { EniOptions, Sandbox } from "./sandbox";
 import {
@@ -243,8 +243,10 @@ describe("a NIC that is unplugged", () => {
 				await s.gatewaySilent("eth1", true);
 			});
 			await untilAddress(s, "eth1", "10.0.1.22");
+			// By now it is its gateway that it waits for.
+			await sleep(1500);
 			await s.unplug("eth1");
-			await daemon.line(/eth1: rolled back: .*found (gone|missing)/, 40_000);
+			await daemon.line(/eth1: rolled back: /, 5000);
 			await s.plug({ ...sameSubnet, mac: macOf(2).toLowerCase() });
 			await untilReachable(s, sameSubnet.addresses);
 		}));
