@@ -246,7 +246,7 @@ describe("a NIC that is unplugged", () => {
 			// By now it is its gateway that it waits for.
 			await sleep(1500);
 			await s.unplug("eth1");
-			await daemon.line(/eth1: rolled back: /, 5000);
+			await daemon.line(/eth1: not configured: unplugged meanwhile/, 5000);
 			await s.plug({ ...sameSubnet, mac: macOf(2).toLowerCase() });
 			await untilReachable(s, sameSubnet.addresses);
 		}));
