@@ -258,8 +258,11 @@ async function watch(
 		if (waiting.map(({ mac }) => mac).join() !== before) {
 			[waitingSinceMs, asked] = [now, 1];
 			timers.set("ask", now + askAgainMs(0, 0, clock.random()));
-			// By then it is time to say so.
-			if (waiting.length > 0) retries.push(patienceMs);
+		}
+		// By then it is time to say so, whatever other passes come in between.
+		for (const { link } of waiting) {
+			const leftMs = patienceMs - (nics.heardForMs(link) ?? patienceMs);
+			if (leftMs > 0) retries.push(leftMs);
 		}
 		nics.forget(
 			waiting.map(({ link }) => link),

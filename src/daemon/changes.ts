@@ -34,10 +34,17 @@ export function describeChanges(
 	};
 	const changes = report.interfaces.flatMap((one): Change[] => {
 		const { name, outcome } = one;
-		if (outcome === "rolled-back" || outcome === "rollback-failed")
-			return [
-				{ level: "error", link: name, text: failure(report, name, outcome) },
-			];
+		if (outcome === "rolled-back" || outcome === "rollback-failed") {
+			const isGone = report.findings.some(
+				({ link, kind, got }) =>
+					link === name && kind === "link" && got === "gone",
+			);
+			const text =
+				isGone && outcome === "rolled-back"
+					? "not configured: unplugged meanwhile"
+					: failure(report, name, outcome);
+			return [{ level: isGone ? "info" : "error", link: name, text }];
+		}
 		if (outcome !== "applied" || !hasSteps(name)) return [];
 		const spec = desired.interfaces.find((other) => other.name === name);
 		// Of the primary's further private IPs the report itself says what was done.

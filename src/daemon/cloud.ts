@@ -31,7 +31,7 @@ const nothing: CloudView = {
 export interface Answer {
 	/** Only what was asked about. */
 	view: CloudView;
-	/** Nobody was waiting for it any more. */
+	/** It is about every ENI, and nobody was waiting for it any more. */
 	isLate: boolean;
 	/** MACs whose answer has now been the same for long enough to take addresses away. */
 	settled: string[];
@@ -77,7 +77,7 @@ export function openCloud(
 		if (view.listed) answeredMs = nowMs;
 		const next = compare(view, nowMs);
 		releases = next.releases;
-		onAnswer({ view, isLate, settled: next.settled });
+		onAnswer({ view, isLate: isLate && !isPartial, settled: next.settled });
 	}
 
 	function compare(view: CloudView, nowMs: number) {

@@ -1,5 +1,5 @@
 import { defaultRoutes } from "../desire/candidate.js";
-import { readFile } from "../files.js";
+import { readFile, readValue } from "../files.js";
 import type { Health, KernelState, Link } from "../model.js";
 import { paths } from "../paths.js";
 import type { System } from "../system.js";
@@ -54,6 +54,10 @@ export async function observeHealth(
 	};
 }
 
+function ifindexOf({ fs }: System, link: string): string | undefined {
+	return readValue(fs, `${paths.sysClassNet}/${link}/ifindex`);
+}
+
 /**
  * Whether the gateway answers ARP on a link: a datagram from the link's own address makes the
  * kernel ask, then /proc/net/arp tells (after a good ifup there is no entry until something is
@@ -66,6 +70,7 @@ export async function resolvesNeighbour(
 ): Promise<boolean> {
 	const { clock } = system;
 	const limit = clock.nowMs() + limitMs;
+	const index = ifindexOf(system, hop.link);
 	let nextNudge = 0;
 	let pauseMs = 2;
 	for (;;) {
@@ -82,7 +87,10 @@ export async function resolvesNeighbour(
 			)
 		)
 			return true;
-		if (clock.nowMs() >= limit || system.stopSignal()) return false;
+		// A NIC that was unplugged meanwhile has nobody to wait for, whoever has its name by now.
+		const isOver =
+			clock.nowMs() >= limit || ifindexOf(system, hop.link) !== index;
+		if (isOver || system.stopSignal()) return false;
 		await clock.sleep(pauseMs);
 		pauseMs = Math.min(pauseMs * 2, 50);
 	}

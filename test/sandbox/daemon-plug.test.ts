@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { startDaemon, until } from "./daemon";
+import { sleep, startDaemon, until } from "./daemon";
 import { gatewayOf, netmaskOf } from "./eni";
 import type { EniOptions, Sandbox } from "./sandbox";
 import {
@@ -47,8 +47,12 @@ describe("a NIC that is plugged in", () => {
 				await s.plug(eni(2, { listed: false }));
 				await daemon.line(/eth2: .*does not list its MAC/);
 				expect(await s.exists(`${scripts}/ifcfg-eth2`)).toBe(false);
-				expect((await statusOf(s))?.waiting).toContainEqual(
-					expect.objectContaining({ link: "eth2", kind: "unlisted" }),
+				await until(
+					"the status names it",
+					async () =>
+						(await statusOf(s))?.waiting.some(
+							({ link, kind }) => link === "eth2" && kind === "unlisted",
+						) ?? false,
 				);
 				await s.metadata.list("eth2", true);
 				await untilReachable(s, eni(2).addresses, 2500);
@@ -134,13 +138,8 @@ describe("a NIC that is plugged in", () => {
 					s,
 					others.flatMap(({ addresses }) => addresses),
 				);
-				const lastMs = await daemon.line(
-					new RegExp(`${others[5]?.name}: configured`),
-				);
-				expect(Number(/\((\d+) ms/.exec(lastMs)?.[1]), lastMs).toBeLessThan(
-					3000,
-				);
 				expect(await s.exists(`${scripts}/ifcfg-${slow.name}`)).toBe(false);
+				await daemon.line(/eth5: the metadata service has not answered about/);
 				if ("hang" in answer) {
 					await until("long enough", () => Date.now() > start + 5000);
 					await expectReachable(
@@ -173,6 +172,7 @@ describe("a NIC that is unplugged", () => {
 					"throw 172.17.0.0/16",
 				),
 			);
+			await hangUp(s, daemon);
 			const file = await s.read(`${scripts}/ifcfg-eth1`);
 			const from = daemon.log().length;
 			await withoutLoss(s, async () => {
@@ -200,11 +200,12 @@ describe("a NIC that is unplugged", () => {
 	it("while metadata cannot be had leaves nothing behind either; several at once, and the others do not notice", () =>
 		watched(
 			{ enis: [1, 2, 3, 4].map((number) => eni(number + 1)) },
-			async (s) => {
+			async (s, daemon) => {
 				await untilReachable(
 					s,
 					[2, 3, 4, 5].flatMap((number) => eni(number).addresses),
 				);
+				await hangUp(s, daemon);
 				const kept = eni(3).addresses;
 				const probe = await s.probe(kept[1] as string);
 				await s.metadata.hang();
@@ -234,6 +235,21 @@ describe("a NIC that is unplugged", () => {
 				await expectServiceStarts(s);
 			},
 		));
+
+	it("while it is being configured is configured at once when it comes back", () =>
+		watched({}, async (s, daemon) => {
+			await atOnce(daemon, async () => {
+				await s.plug(sameSubnet);
+				await s.gatewaySilent("eth1", true);
+			});
+			await untilAddress(s, "eth1", "10.0.1.22");
+			// By now it is its gateway that it waits for.
+			await sleep(1500);
+			await s.unplug("eth1");
+			await daemon.line(/eth1: not configured: unplugged meanwhile/, 5000);
+			await s.plug({ ...sameSubnet, mac: macOf(2).toLowerCase() });
+			await untilReachable(s, sameSubnet.addresses);
+		}));
 
 	it("and comes back with the same MAC and other addresses before anybody has looked has the new ones", () =>
 		watched({ enis: [eni(2)] }, async (s, daemon) => {
