@@ -41,19 +41,23 @@ export function findDrift(prepared: Prepared): Drift[] {
 		step.kind === "addr" &&
 		(step.op === "del" ||
 			!desired.extras?.recorded.includes(step.words[0] ?? ""));
-	return steps
-		.filter((step) => !(isShared(step) && isNew(step)))
-		.filter((step) =>
-			isShared(step) && step.kind !== "addr"
-				? isSame && (isAllSteady || step.kind === "sysctl")
-				: isShared(step) || steady.includes(step.link ?? ""),
-		)
-		.filter((step) => !isFollowing(step, prepared))
-		.map((step) => ({
-			key: stepKey(step),
-			link: step.link,
-			what: describe(step),
-		}));
+	return (
+		steps
+			.filter((step) => !(isShared(step) && isNew(step)))
+			.filter((step) =>
+				isShared(step) && step.kind !== "addr"
+					? isSame && (isAllSteady || step.kind === "sysctl")
+					: isShared(step) || steady.includes(step.link ?? ""),
+			)
+			// Nobody unsets a sysctl: the NIC went while it was looked at.
+			.filter((step) => step.kind !== "sysctl" || step.before !== undefined)
+			.filter((step) => !isFollowing(step, prepared))
+			.map((step) => ({
+				key: stepKey(step),
+				link: step.link,
+				what: describe(step),
+			}))
+	);
 }
 
 // Containers' networks come and go, and the ENIs' tables follow them: no matter how often, no drift.
@@ -99,7 +103,7 @@ function describe(step: Step): string {
 		case "remove":
 			return `${step.path} was there`;
 		case "sysctl":
-			return `net.ipv4.${step.key.replaceAll("/", ".")} was ${step.before ?? "unset"}`;
+			return `net.ipv4.${step.key.replaceAll("/", ".")} was ${step.before}`;
 		case "link":
 			return `the link was ${step.op === "up" ? "down" : "up"}`;
 		case "addr":
