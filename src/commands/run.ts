@@ -1,4 +1,5 @@
 import { fstatSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
 import { AgentError, isAgentError, messageOf } from "../errors.js";
 import { escapeSteering, printableLines, quote } from "../quote.js";
 import { realSystem } from "../real-system.js";
@@ -47,6 +48,8 @@ export async function runCommand(
 			return await status(system, options, writeTo(options.json));
 		}
 		if (command === "daemon") {
+			// Else V8 takes up to 48 MiB for new objects after some busy passes, and keeps them for good.
+			setFlagsFromString("--semi-space-growth-factor=1");
 			const { runDaemon } = await import("../daemon.js");
 			return await runDaemon(system, load);
 		}
