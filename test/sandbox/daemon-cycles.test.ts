@@ -104,10 +104,10 @@ async function cycle(
 	if (kind === "configured" || kind === "late") {
 		for (const address of eni.addresses) {
 			const isReached = await sandbox.reach(address, { timeoutMs: 20_000 });
-			expect(
-				isReached,
-				`cycle ${number} (${kind}): ${address}\n${said().slice(-40).join("\n")}`,
-			).toBe(true);
+			if (!isReached)
+				expect.fail(
+					`cycle ${number} (${kind}): ${address}\n${said().slice(-40).join("\n")}\n${await sandbox.read("/run/eni-configure/status.json")}\n${await remains(sandbox)}`,
+				);
 		}
 	}
 	if (kind === "during") await sleep(50 + ((number * 37) % 200));
