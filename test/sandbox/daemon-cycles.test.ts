@@ -103,7 +103,7 @@ async function cycle(
 	}
 	if (kind === "configured" || kind === "late") {
 		for (const address of eni.addresses) {
-			const isReached = await sandbox.reach(address, { timeoutMs: 20_000 });
+			const isReached = await sandbox.reach(address, { timeoutMs: 45_000 });
 			if (!isReached)
 				expect.fail(
 					`cycle ${number} (${kind}): ${address}\n${said().slice(-40).join("\n")}\n${await sandbox.read("/run/eni-configure/status.json")}\n${await remains(sandbox)}`,
