@@ -93,7 +93,7 @@ function prepared(
 	const means = {
 		backend: initscripts,
 		renderer,
-		restart: "auto",
+		restart: "auto" as const,
 		calm: [],
 	};
 	return { observed, desired, means, plan: makePlan(observed, desired, means) };
@@ -416,7 +416,7 @@ test("a step's key is the same for what puts the same thing right, and no other"
 	expect(
 		stepKey({ kind: "rule", link: "eth1", op: "add", words: rule }),
 	).not.toBe(stepKey({ kind: "route", link: "eth1", op: "add", words: rule }));
-	expect(stepKey({ kind: "link", link: "eth1", op: "up" })).toBe(
+	expect(stepKey({ kind: "link", link: "eth1", op: "up" })).not.toBe(
 		stepKey({ kind: "link", link: "eth1", op: "down" }),
 	);
 });
