@@ -102,10 +102,11 @@ export function nextState(
 	}
 	// Released, or backing off, until it is named again or unbound.
 	for (const [mac, entry] of Object.entries(interfaces)) {
+		// Unbound: the cloud says so, or the daemon has seen it go.
 		const isUnbound =
-			cloud?.listed !== undefined &&
-			!cloud.listed.includes(mac) &&
-			!observed.links.some((link) => link.mac === mac);
+			!observed.links.some((link) => link.mac === mac) &&
+			((cloud?.listed !== undefined && !cloud.listed.includes(mac)) ||
+				request.daemon?.gone.includes(mac));
 		if (!isUnbound || (!entry.released && !entry.backOff)) continue;
 		const { released: _, backOff: __, ...rest } = entry;
 		if (entry.managed) interfaces[mac] = rest;

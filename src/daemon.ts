@@ -4,7 +4,7 @@ import { openCloud } from "./daemon/cloud.js";
 import { conditionsOf, patienceMs } from "./daemon/conditions.js";
 import {
 	type DriftRecord,
-	describeFight,
+	describeFights,
 	findDrift,
 	nextDriftRecords,
 	repairedDrift,
@@ -17,13 +17,21 @@ import {
 	firstResyncMs,
 	passAgainMs,
 	resyncMs,
+	stuckAgainMs,
 } from "./daemon/retry.js";
 import { writeDaemonStatus } from "./daemon/status-file.js";
 import { createTimers } from "./daemon/timers.js";
 import { createTriggers } from "./daemon/triggers.js";
 import { createEcho, createVoice } from "./daemon/voice.js";
 import { AgentError, isAgentError, messageOf } from "./errors.js";
-import type { DaemonStatus, Request, Settings, Verdict } from "./model.js";
+import type {
+	CloudView,
+	DaemonStatus,
+	Request,
+	Settings,
+	Verdict,
+	Watched,
+} from "./model.js";
 import { whatToAsk } from "./observe/observe.js";
 import { observeProcess } from "./observe/process-start.js";
 import type { Prepared } from "./prepared.js";
@@ -38,6 +46,10 @@ export interface DaemonOptions {
 	settings: Settings;
 	lockTimeoutMs: number;
 }
+
+const udevPollMs = 10;
+// How soon to look again at what is only just under way.
+const soonMs = 1000;
 
 /**
  * Keeps the guest equal to what the cloud says until a signal ends it; returns the exit code. Events
@@ -70,14 +82,16 @@ async function watch(
 	const triggers = createTriggers(system);
 	const timers = createTimers();
 	const voice = createVoice(log);
+	const voiceOfErrors = createVoice(log);
 	const echo = createEcho(log);
 	const inPass: System = { ...system, log: echo.log };
 	const nics = watchNics(system, () => options.settings.exclude);
 	const started = timeText(0);
 	// Something may have changed that no link tells of: ask the metadata service before the next pass.
 	let mustAsk = true;
-	// MACs whose answers may take addresses away in the next pass.
-	const believed = new Set<string>();
+	// What the last pass went by, and what it found in the way.
+	let used: CloudView | undefined;
+	let verdicts: Verdict[] = [];
 	// NICs without usable metadata so far, since when, and how often they have been asked about.
 	let waiting: Verdict[] = [];
 	let [waitingSinceMs, asked] = [0, 0];
@@ -93,15 +107,22 @@ async function watch(
 		return new Date(clock.wallMs() + afterMs).toISOString();
 	}
 
+	function isUsed(mac: string, view: CloudView): boolean {
+		return JSON.stringify(used?.enis[mac]) === JSON.stringify(view.enis[mac]);
+	}
+
 	const cloud = openCloud(
 		system,
 		() => options.settings.metadataUrls,
-		({ view, isLate, settled }) => {
-			for (const mac of settled) believed.add(mac);
+		({ view, isLate }) => {
 			const isReady = waiting.some(
-				({ mac }) => mac !== undefined && view.enis[mac]?.state === "ok",
+				({ mac }) =>
+					mac !== undefined &&
+					view.enis[mac]?.state === "ok" &&
+					!isUsed(mac, view),
 			);
-			if (isLate || isReady || settled.length > 0) triggers.add("metadata");
+			const isSettled = cloud.settled(view).length > 0;
+			if (isLate || isReady || isSettled) triggers.add("metadata");
 		},
 	);
 	const monitor = startMonitor(
@@ -157,9 +178,15 @@ async function watch(
 		void cloud.ask(question, true);
 	}
 
+	// udev gives a NIC its name and its sysctls, and CentOS 7's kernel renames no link that is up.
+	async function udevIsDone(): Promise<void> {
+		while (nics.isAtUdev() && system.stopSignal() === undefined)
+			await clock.sleep(udevPollMs);
+	}
+
 	async function askIfNeeded(): Promise<void> {
 		const isChanged = nics.look();
-		if (isChanged) cloud.keep(nics.list().map(({ mac }) => mac));
+		if (isChanged) cloud.keep(nics.stable());
 		// A command on the side may have been told something newer.
 		const isRecordChanged = recordText() !== record;
 		if (!isChanged && !mustAsk && !isRecordChanged) return;
@@ -181,21 +208,28 @@ async function watch(
 		const startMs = clock.nowMs();
 		echo.next();
 		log("debug", `looking: ${reasons}`);
-		const settled = [...believed];
 		const left = drift
 			.filter(({ leftUntilMs }) => leftUntilMs > startMs)
 			.map(({ key }) => key);
-		const daemon = { cloud: cloud.view(), settled, left };
+		const view = cloud.view();
+		const gone = nics.gone();
+		const daemon: Watched = {
+			cloud: view,
+			settled: cloud.settled(view),
+			present: nics.list().map(({ mac }) => mac),
+			gone,
+			left,
+		};
+		used = view;
 		const request: Request = { ...options.request, daemon };
 		try {
 			const { settings, lockTimeoutMs } = options;
 			const report = await reconcile(inPass, request, settings, lockTimeoutMs);
-			for (const mac of settled) believed.delete(mac);
+			nics.dropGone(gone);
 			const ms = clock.nowMs() - startMs;
 			digest(report, report.prepared, ms);
 			const { outcome, error } = report;
-			const { verdicts } = report.prepared.desired;
-			publish({ trigger: reasons, outcome, ms, error }, verdicts);
+			publish({ trigger: reasons, outcome, ms, error });
 		} catch (error) {
 			const known = isAgentError(error)
 				? error
@@ -206,14 +240,18 @@ async function watch(
 				return;
 			}
 			failures += 1;
-			timers.set(
-				"retry",
-				clock.nowMs() + passAgainMs(failures, clock.random()),
-			);
+			const isStuck = known.kind === "rollbackFailed";
+			if (isStuck) exitCode = known.exitCode;
+			const delayMs = isStuck
+				? stuckAgainMs(failures, clock.random())
+				: passAgainMs(failures, clock.random());
+			timers.set("retry", clock.nowMs() + delayMs);
 			const { message } = known;
-			voice([{ key: message, level: "error", text: message }]);
+			// What cannot be undone is said at each of its few tries.
+			const key = isStuck ? `${message} ${failures}` : message;
+			voiceOfErrors([{ key, level: "error", text: message }]);
 			const ms = clock.nowMs() - startMs;
-			publish({ trigger: reasons, outcome: "refused", ms, error: message }, []);
+			publish({ trigger: reasons, outcome: "refused", ms, error: message });
 		}
 		record = recordText();
 	}
@@ -221,7 +259,7 @@ async function watch(
 	// What a pass has done is said, and what it has left open is put on a timer.
 	function digest(report: Report, prepared: Prepared, ms: number): void {
 		const now = clock.nowMs();
-		const { verdicts } = prepared.desired;
+		verdicts = prepared.desired.verdicts;
 		const drifted = repairedDrift(report, findDrift(prepared));
 		const changes = describeChanges(
 			report,
@@ -239,7 +277,7 @@ async function watch(
 
 		const next = nextDriftRecords(drift, drifted, now);
 		drift = next.records;
-		for (const fight of next.fights) log("warning", describeFight(fight, now));
+		for (const text of describeFights(next.fights, now)) log("warning", text);
 		const truces = drift.map(({ leftUntilMs }) => leftUntilMs);
 		timers.set("truce", Math.min(...truces.filter((atMs) => atMs > now)));
 		const releases = Object.values(cloud.releases());
@@ -250,10 +288,12 @@ async function watch(
 		const before = waiting.map(({ mac }) => mac).join();
 		const { primary } = prepared.desired;
 		waiting = verdicts.filter(
-			({ link, kind }) =>
+			({ link, mac, kind }) =>
 				(kind === "pending" || kind === "unlisted") &&
 				link !== "-" &&
-				link !== primary?.name,
+				link !== primary?.name &&
+				// What stands in the way of a usable answer (an address given twice) no question cures.
+				used?.enis[mac ?? ""]?.state !== "ok",
 		);
 		if (waiting.map(({ mac }) => mac).join() !== before) {
 			[waitingSinceMs, asked] = [now, 1];
@@ -269,7 +309,10 @@ async function watch(
 			now - ms,
 		);
 
-		const isFailed = report.error !== undefined;
+		// A network service that is busy is no failure, and soon done.
+		const isServiceBusy =
+			report.outcome === "pending" && report.error !== undefined;
+		const isFailed = report.error !== undefined && !isServiceBusy;
 		failures = isFailed ? failures + 1 : 0;
 		const isRolledBack = report.interfaces.some(({ outcome }) =>
 			outcome.startsWith("roll"),
@@ -277,20 +320,18 @@ async function watch(
 		// The pass after a roll back finds out how long that is backed off from.
 		const delayMs = isFailed
 			? passAgainMs(failures, clock.random())
-			: Math.min(...retries, isRolledBack ? passAgainMs(1, 0.5) : Infinity);
+			: Math.min(...retries, isRolledBack || isServiceBusy ? soonMs : Infinity);
 		timers.set("retry", now + delayMs);
 		// One that only the pass itself has seen so far is newer still.
 		const isSeen = (link: string) =>
 			nics.list().some(({ name }) => name === link);
 		const heardForMs = (link: string) =>
 			nics.heardForMs(link) ?? (isSeen(link) ? undefined : 0);
+		voiceOfErrors([]);
 		voice(conditionsOf(report, verdicts, heardForMs));
 	}
 
-	function publish(
-		lastPass: Omit<DaemonStatus["lastPass"], "at">,
-		verdicts: Verdict[],
-	): void {
+	function publish(lastPass: Omit<DaemonStatus["lastPass"], "at">): void {
 		const now = clock.nowMs();
 		const at = (ms: number) => timeText(ms - now);
 		const answeredMs = cloud.answeredMs();
@@ -299,7 +340,7 @@ async function watch(
 		const retryAt = (verdict: Verdict) =>
 			verdict.retryMs !== undefined
 				? timeText(verdict.retryMs)
-				: isAskedAbout(verdict)
+				: isAskedAbout(verdict) && Number.isFinite(timers.at("ask"))
 					? at(timers.at("ask"))
 					: undefined;
 		const status: DaemonStatus = {
@@ -362,6 +403,7 @@ async function watch(
 				continue;
 			}
 			await triggers.calm();
+			await udevIsDone();
 			await askIfNeeded();
 			isBusy = true;
 			if (system.stopSignal() === undefined) await pass();

@@ -195,10 +195,10 @@ function isUnplugged(
 			link.mac === mac || (link.name === name && link.master !== undefined),
 	);
 	if (request.targets !== "all" || isThere) return false;
-	return (
-		request.daemon !== undefined ||
-		(cloud?.listed !== undefined && !cloud.listed.includes(mac))
-	);
+	// Where not even the loopback was seen, nothing was.
+	return request.daemon
+		? links.length > 0 && !request.daemon.present.includes(mac)
+		: cloud?.listed !== undefined && !cloud.listed.includes(mac);
 }
 
 // Two ENIs with one address, or one's address the other's gateway: which one the cloud means cannot

@@ -11,7 +11,7 @@ const title =
 
 /** Puts the marker before body (latin1 text). */
 export function mark(body: string): string {
-	return `${title}\n# sha256 ${sha256(body)}\n${body}`;
+	return `${title}\n# sha256 ${digest(body)}\n${body}`;
 }
 
 /** Whether content (latin1 text) is a file of ours that nobody has edited. */
@@ -26,9 +26,10 @@ export function bodyOf(content: string): string | undefined {
 	);
 	if (!match) return undefined;
 	const body = content.slice(match[0].length);
-	return sha256(body) === match[1] ? body : undefined;
+	return digest(body) === match[1] ? body : undefined;
 }
 
-function sha256(text: string): string {
+/** SHA-256 of latin1 text, in hex. */
+export function digest(text: string): string {
 	return createHash("sha256").update(text, "latin1").digest("hex");
 }

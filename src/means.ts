@@ -20,5 +20,5 @@ export function chooseMeans(
 	const renderer = createRenderer(loadTemplates(system));
 	// What is taken away is taken away whole, whatever a change would restart.
 	const restart = verb === "remove" ? "auto" : settings.restart;
-	return { backend, renderer, restart };
+	return { backend, renderer, restart, calm: [] };
 }

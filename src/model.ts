@@ -502,6 +502,10 @@ export interface Watched {
 	cloud: CloudView;
 	/** Lower-case MACs whose answer has been the same for long enough to take addresses away. */
 	settled: string[];
+	/** MACs that the daemon has just seen: a NIC is gone only when the pass does not see it either. */
+	present: string[];
+	/** MACs of NICs that the daemon has seen before, and sees no more. */
+	gone: string[];
 	/** Keys of steps (see stepKey) that somebody else keeps undoing: left undone for now. */
 	left: string[];
 }

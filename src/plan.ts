@@ -35,6 +35,8 @@ export interface Means {
 	backend: Backend;
 	renderer: Renderer;
 	restart: Settings["restart"];
+	/** Names of links that have only drifted: they are restarted only where nothing less will do. */
+	calm: string[];
 }
 
 /** The steps from observed to desired, in the order they are done. Same input, same steps; nothing to do, no steps. */
@@ -65,15 +67,17 @@ export function makePlan(
 		(managed) =>
 			isLive(managed, observed) && !hasForeign(managed.name, observed, desired),
 	);
+	const isCalm = (name: string) => means.calm.includes(name);
+	const restartOf = (name: string) => (isCalm(name) ? "auto" : means.restart);
 	const restarted = desired.interfaces.filter(
 		(spec) =>
 			isChanged(spec.name) &&
-			needsActivation(spec, observed, desired, means.restart),
+			needsActivation(spec, observed, desired, restartOf(spec.name)),
 	);
 	const isService =
 		means.restart === "service" &&
 		[...files, ...direct].some((step) => !isExtraStep(step, desired.extras)) &&
-		desired.interfaces.length > 0;
+		desired.interfaces.some(({ name }) => !isCalm(name));
 	const bounced = restarted.filter((spec) =>
 		isOurLinkUp(spec, observed, desired),
 	);

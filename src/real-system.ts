@@ -41,7 +41,7 @@ export function realSystem(
 	}
 	// A resolver that hangs would hold the process long after the request was given up: 12 s, measured.
 	process.env.RES_OPTIONS ??= "timeout:1 attempts:1";
-	const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
+	const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
 	return {
 		fs,
 		run,
@@ -180,8 +180,16 @@ function watch(
 		});
 		stream.on("error", () => {});
 	}
-	child.once("error", (error) => end(messageOf(error)));
-	child.once("exit", (code, signal) => end(`ended with ${signal ?? code}`));
+	// One that cannot be started says so here alone.
+	void child.then(
+		(result) =>
+			end(
+				"shortMessage" in result && result.exitCode === undefined
+					? String(result.shortMessage).split("\n", 1).join()
+					: `ended with ${result.signal ?? result.exitCode}`,
+			),
+		(error) => end(messageOf(error)),
+	);
 	return {
 		stop: () => {
 			isOver = true;

@@ -6,7 +6,7 @@ import { recover } from "./apply/recover.js";
 import { backOffKey, specKey } from "./back-off.js";
 import { type Committed, nextState, stateAfterFailure } from "./commit.js";
 import { desire } from "./desire.js";
-import { exitCodes, isAgentError } from "./errors.js";
+import { AgentError, exitCodes, isAgentError } from "./errors.js";
 import { chooseMeans } from "./means.js";
 import type {
 	Desired,
@@ -19,7 +19,7 @@ import type {
 import { observe } from "./observe/observe.js";
 import { changesExtras } from "./plan/extras.js";
 import { touchableKernel } from "./plan/revert.js";
-import { type Means, makePlan, touchedBy } from "./plan.js";
+import { makePlan, touchedBy } from "./plan.js";
 import { linksOf, type Prepared } from "./prepared.js";
 import {
 	type Report,
@@ -27,7 +27,7 @@ import {
 	reportTransaction,
 	reportUnchanged,
 } from "./report.js";
-import { guardServiceRestart, isNetworkBusy } from "./service.js";
+import { isNetworkBusy, serviceObstacle } from "./service.js";
 import { readRecord, writeState } from "./state.js";
 import type { System } from "./system.js";
 import { type Commit, transact } from "./transact.js";
@@ -59,12 +59,20 @@ export async function reconcile(
 		if (lock) recovered = await recover(system, lock.fd, lockTimeoutMs);
 		if (recovered) time("recover");
 		// Before anything is asked of the network: a host that is not supported is refused as it is.
-		const chosen = chooseMeans(system, request, settings);
+		const means = chooseMeans(system, request, settings);
 		const observed = await observe(system, request, settings);
 		time("observe");
 		const desired = desire(observed, request, settings);
-		const means = request.daemon ? calmed(chosen, observed, desired) : chosen;
-		const plan = makePlan(observed, desired, means);
+		if (request.daemon) means.calm = calmLinks(observed, desired);
+		let plan = makePlan(observed, desired, means);
+		const obstacle = serviceObstacle(observed, plan, request.force);
+		if (obstacle && !request.daemon) throw new AgentError("refused", obstacle);
+		if (obstacle) {
+			const text = `${obstacle}: NICs are brought up one by one instead`;
+			desired.notes.push({ link: undefined, text });
+			means.restart = "auto";
+			plan = makePlan(observed, desired, means);
+		}
 		time("plan");
 		const prepared: Prepared = { observed, desired, plan, means };
 		if (request.dryRun && hasJournal(system.fs)) {
@@ -73,7 +81,6 @@ export async function reconcile(
 			desired.notes.push({ link: undefined, text });
 		}
 		guardTargets(system.fs, plan);
-		guardServiceRestart(observed, plan, request.force);
 		const report = request.dryRun
 			? reportPlan(prepared)
 			: await carryOut(system, prepared, request, lock?.fd, settings, time);
@@ -86,18 +93,16 @@ export async function reconcile(
 	}
 }
 
-// What drifted is put right with as little as will do, whatever a change would restart.
-function calmed(means: Means, observed: Observed, desired: Desired): Means {
-	const isChange = desired.interfaces.some((spec) => {
-		const { managed, backOff } = observed.state.interfaces[spec.mac] ?? {};
-		return (
-			(managed && specKey(managed)) !== specKey(spec) &&
-			backOff?.spec !== backOffKey(spec, observed)
-		);
-	});
-	return isChange || means.restart === "none"
-		? means
-		: { ...means, restart: "auto" };
+// What has only drifted, or is tried again, is put right with as little as will do.
+function calmLinks(observed: Observed, desired: Desired): string[] {
+	const steady = steadyLinks(observed, desired);
+	return desired.interfaces
+		.filter((spec) => {
+			const { backOff } = observed.state.interfaces[spec.mac] ?? {};
+			const isRetry = backOff?.spec === backOffKey(spec, observed);
+			return isRetry || steady.includes(spec.name);
+		})
+		.map(({ name }) => name);
 }
 
 // Apply, verify, commit or roll back; without steps only the record is brought up to date.
@@ -162,8 +167,7 @@ async function carryOut(
 			...reportUnchanged(prepared),
 			outcome: "pending",
 			exitCode: exitCodes.refused,
-			error:
-				"the network service is starting or stopping: try again, or use --wait",
+			error: `the network service is starting or stopping${request.daemon ? "" : ": try again, or use --wait"}`,
 		};
 	}
 	execution.copies = chooseCopies(system.fs, plan.steps);

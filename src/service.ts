@@ -1,4 +1,3 @@
-import { AgentError } from "./errors.js";
 import type { Observed, Plan } from "./model.js";
 import type { System } from "./system.js";
 
@@ -25,25 +24,23 @@ export async function isNetworkBusy(
 }
 
 /**
- * Refuses a service restart that would cost more than it cures, unless forced: `network stop` takes
- * every link down, and sets ip_forward to 0 for good where no file says 1.
+ * Why a service restart would cost more than it cures, unless forced; undefined where there is none, or
+ * it costs nothing: `network stop` takes every link down, and sets ip_forward to 0 for good where no
+ * file says 1.
  */
-export function guardServiceRestart(
+export function serviceObstacle(
 	observed: Observed,
 	plan: Plan,
 	force: boolean,
-): void {
+): string | undefined {
 	if (
 		force ||
 		!plan.steps.some((step) => step.kind === "run" && step.touches === "all")
 	)
-		return;
+		return undefined;
 	const leased = observed.links.find((link) => link.up && link.dhcp);
 	if (leased) {
-		throw new AgentError(
-			"refused",
-			`--restart service: ${leased.name} holds a DHCP lease, which a restart of the network drops: use --restart interface, or --force`,
-		);
+		return `--restart service: ${leased.name} holds a DHCP lease, which a restart of the network drops: use --restart interface, or --force`;
 	}
 	const isForwarding = observed.sysctls.ip_forward === "1";
 	const isPersistent =
@@ -51,9 +48,7 @@ export function guardServiceRestart(
 			observed.sysctlConf?.content ?? "",
 		);
 	if (isForwarding && !isPersistent) {
-		throw new AgentError(
-			"refused",
-			"--restart service: net.ipv4.ip_forward is 1 in the kernel and not in /etc/sysctl.conf, and a restart of the network sets it to 0: use --restart interface, write it to the file, or --force",
-		);
+		return "--restart service: net.ipv4.ip_forward is 1 in the kernel and not in /etc/sysctl.conf, and a restart of the network sets it to 0: use --restart interface, write it to the file, or --force";
 	}
+	return undefined;
 }

@@ -59,10 +59,10 @@ async function acquireFile(
 	}
 	const release = () => fs.closeSync(fd);
 	try {
-		if (await flock(system, fd, ["-n"])) return { fd, release };
+		const isAtOnce = timeoutMs <= 0;
+		if (await flock(system, fd, ["-n"], 5000, isAtOnce)) return { fd, release };
 		let holder = describeHolder(system, path);
-		if (timeoutMs <= 0)
-			throw new AgentError("locked", `${holder} holds ${path}`);
+		if (isAtOnce) throw new AgentError("locked", `${holder} holds ${path}`);
 		let isSaid = false;
 		const startMs = clock.nowMs();
 		const seconds = Math.max(timeoutMs, 0) / 1000;
@@ -106,6 +106,7 @@ async function flock(
 	fd: number,
 	options: string[],
 	timeoutMs = 5000,
+	isAtOnce = false,
 ): Promise<boolean> {
 	const result = await system.run(["flock", ...options, "3"], {
 		inherit: [fd],
@@ -118,7 +119,9 @@ async function flock(
 		);
 	if (result.exitCode === 0) return true;
 	// 1: somebody else has it. 124, 128: ended before it had it, by its time or by Ctrl-C, which the terminal sends to all.
-	if ([1, 124, 128].includes(result.exitCode)) return false;
+	// Who does not ask again has to know.
+	const isLater = !isAtOnce && [124, 128].includes(result.exitCode);
+	if (result.exitCode === 1 || isLater) return false;
 	throw new AgentError("internal", `flock failed: ${result.stderr.trim()}`);
 }
 

@@ -2,7 +2,7 @@ import { ipOf } from "../ipv4.js";
 import type { InterfaceSpec, Managed } from "../model.js";
 import type { Prepared } from "../prepared.js";
 import type { Report } from "../report.js";
-import type { Drift } from "./drift.js";
+import { type Drift, listDrift } from "./drift.js";
 
 /** One line about one NIC: what was changed and why, or that it could not be. */
 export interface Change {
@@ -127,14 +127,6 @@ function more(items: unknown[]): string {
 
 function own(drift: Drift[], name: string): Drift[] {
 	return drift.filter(({ link }) => link === name);
-}
-
-/** What had drifted, the first few by name. */
-export function listDrift(drift: Drift[]): string {
-	return `${drift
-		.slice(0, maxThings)
-		.map(({ what }) => what)
-		.join(", ")}${more(drift)}`;
 }
 
 function failure(

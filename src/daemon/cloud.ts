@@ -9,13 +9,21 @@ import {
 } from "../observe/metadata.js";
 import { peekState } from "../state.js";
 import type { System } from "../system.js";
-import { nextReleases, type Releases } from "./releases.js";
+import {
+	nextReleases,
+	openReleases,
+	type Releases,
+	settledIn,
+} from "./releases.js";
 
 // Answers that take longer than that are slow, and the passes go on without them.
 const patienceMs = 300;
 // While a service does not answer, the next question is already on its way: so many at once. Silence
 // costs each of them 2 s per address of the service, and there is about one a second.
 const maxAtOnce = 8;
+
+// No question is open for as long as so many later ones.
+const maxForgotten = 100;
 
 const nothing: CloudView = {
 	instanceId: undefined,
@@ -29,12 +37,10 @@ const nothing: CloudView = {
 
 /** An answer of the metadata service, by itself. */
 export interface Answer {
-	/** Only what was asked about. */
+	/** Only what was asked about, and what no later question has answered yet. */
 	view: CloudView;
 	/** It is about every ENI, and nobody was waiting for it any more. */
 	isLate: boolean;
-	/** MACs whose answer has now been the same for long enough to take addresses away. */
-	settled: string[];
 }
 
 /** What the daemon knows of the metadata service, and how it asks. */
@@ -47,6 +53,8 @@ export interface Cloud {
 	 * too many questions are open for one more.
 	 */
 	ask(question: Question, isPartial: boolean): Promise<boolean>;
+	/** MACs whose answer in a view has been the same for long enough to take addresses away. */
+	settled(view: CloudView): string[];
 	/** Forgets all ENIs but these: what is plugged in again may have other addresses. */
 	keep(macs: string[]): void;
 	/** Addresses that are waiting to be believed gone, by MAC. */
@@ -64,23 +72,43 @@ export function openCloud(
 	onAnswer: (answer: Answer) => void,
 ): Cloud {
 	let latest = nothing;
-	let [started, finished, open] = [0, 0, 0];
+	let [started, open] = [0, 0];
+	// The number of the question that each answer was given to: one that was asked earlier and is
+	// answered later knows less.
+	let listedBy = 0;
+	const answeredBy = new Map<string, number>();
 	let current: Conversation | undefined;
 	let releases: Releases = {};
 	let problem: string | undefined;
 	let answeredMs: number | undefined;
 
-	function note(view: CloudView, isPartial: boolean, isLate: boolean): void {
+	function note(all: CloudView, number: number, isPartial: boolean): CloudView {
+		const news = Object.entries(all.enis).filter(
+			([mac]) => number > (answeredBy.get(mac) ?? 0),
+		);
+		for (const [mac] of news) answeredBy.set(mac, number);
+		const isNewest = number > listedBy;
+		const machine = isNewest ? all : latest;
+		const view: CloudView = {
+			...machine,
+			enis: Object.fromEntries(news),
+			primaryMac: machine.primaryMac ?? latest.primaryMac,
+			primaryAddresses:
+				isNewest && !isPartial ? all.primaryAddresses : undefined,
+		};
+		if (isNewest) {
+			listedBy = number;
+			problem = problemOf(all);
+			if (all.listed) answeredMs = system.clock.nowMs();
+		}
+		latest = merge(latest, view, isPartial || !isNewest);
+		const { recorded, extras } = configured();
 		const nowMs = system.clock.nowMs();
-		latest = merge(latest, view, isPartial);
-		problem = problemOf(view);
-		if (view.listed) answeredMs = nowMs;
-		const next = compare(view, nowMs);
-		releases = next.releases;
-		onAnswer({ view, isLate: isLate && !isPartial, settled: next.settled });
+		releases = nextReleases(releases, view, recorded, extras, nowMs);
+		return view;
 	}
 
-	function compare(view: CloudView, nowMs: number) {
+	function configured() {
 		const state = peekState(system);
 		const recorded = managedBy(observeLinkFiles(system.fs), state).filter(
 			({ isLeftover }) => !isLeftover,
@@ -93,7 +121,12 @@ export function openCloud(
 			mac: state.extras.mac,
 			addresses: state.extras.addresses,
 		};
-		return nextReleases(releases, view, recorded, extras, nowMs);
+		return { recorded, extras };
+	}
+
+	function view(): CloudView {
+		const early = current?.view();
+		return early?.listed ? merge(latest, early, true) : latest;
 	}
 
 	async function ask(question: Question, isPartial: boolean) {
@@ -106,14 +139,12 @@ export function openCloud(
 		current = talk;
 		let isLate = false;
 		const done = new AbortController();
-		const settled = talk.settled.then((view) => {
+		const settled = talk.settled.then((answer) => {
 			open -= 1;
 			done.abort();
 			if (current === talk) current = undefined;
-			// A question that was asked earlier and answered later knows less.
-			if (number < finished) return;
-			finished = number;
-			note(view, isPartial, isLate);
+			const news = note(answer, number, isPartial);
+			onAnswer({ view: news, isLate: isLate && !isPartial });
 		});
 		await Promise.race([settled, system.clock.sleep(patienceMs, done.signal)]);
 		isLate = true;
@@ -121,22 +152,22 @@ export function openCloud(
 	}
 	return {
 		ask,
-		view: () => {
-			const early = current?.view();
-			return early?.listed ? merge(latest, early, true) : latest;
-		},
+		view,
+		settled: (seen) => settledIn(releases, seen),
 		keep: (macs) => {
 			const enis = Object.entries(latest.enis).filter(([mac]) =>
 				macs.includes(mac),
 			);
 			latest = { ...latest, enis: Object.fromEntries(enis) };
+			// Answers to questions that were asked before are not about what has its MAC next.
+			for (const [mac, number] of answeredBy)
+				if (macs.includes(mac)) continue;
+				else if (number + maxForgotten < started) answeredBy.delete(mac);
+				else answeredBy.set(mac, started);
 		},
 		releases: () => {
-			// What a pass has carried out since the last answer is not under way any more.
-			const open = compare(latest, system.clock.nowMs()).releases;
-			releases = Object.fromEntries(
-				Object.entries(open).filter(([mac]) => releases[mac] !== undefined),
-			);
+			const { recorded, extras } = configured();
+			releases = openReleases(releases, latest, recorded, extras);
 			return releases;
 		},
 		problem: () => problem,
@@ -152,7 +183,7 @@ function merge(
 ): CloudView {
 	return {
 		...view,
-		enis: isPartial ? { ...before.enis, ...view.enis } : view.enis,
+		enis: { ...before.enis, ...view.enis },
 		primaryMac: view.primaryMac ?? before.primaryMac,
 		primaryAddresses:
 			view.primaryAddresses ??

@@ -34,7 +34,11 @@ export function findDrift(prepared: Prepared): Drift[] {
 	const files = plan.steps.filter(
 		(step) => step.kind === "write" || step.kind === "remove",
 	);
-	const kernel = kernelDifference(kernelWant(observed, desired), observed);
+	// With files alone nothing of the kernel is put right.
+	const kernel =
+		prepared.means.restart === "none"
+			? []
+			: kernelDifference(kernelWant(observed, desired), observed);
 	const steps = plan.steps.length === 0 ? [] : [...files, ...kernel];
 	// Of the primary's further private IPs only one that was there before can be missing.
 	const isNew = (step: Step) =>
@@ -132,7 +136,8 @@ const windowMs = 10 * 60_000;
 const leaveMs = [60_000, 120_000, 300_000, 600_000];
 // What has been quiet for so long has found its peace.
 const peaceMs = 30 * 60_000;
-const maxRecords = 200;
+// Eight ENIs with 30 addresses and their rules are 500.
+const maxRecords = 2000;
 
 /**
  * The records after a pass put things right. `fights` are those that are left alone from now on:
@@ -175,11 +180,28 @@ export function nextDriftRecords(
 	return { records: [...kept, ...renewed].slice(-maxRecords), fights };
 }
 
-/** The line that names a fight and says for how long the thing is left alone. */
-export function describeFight(
-	{ link, what, times, leftUntilMs }: DriftRecord,
-	nowMs: number,
-): string {
-	const minutes = Math.round((leftUntilMs - nowMs) / 60_000);
-	return `${link ? `${link}: ` : ""}${what}, ${times} times by now: something else keeps changing it (another agent, a script?); left as it is for ${minutes} min`;
+/**
+ * The lines that name fights and say for how long things are left alone: one for each link. A link
+ * that something keeps taking down explains all that is missing on it.
+ */
+export function describeFights(fights: DriftRecord[], nowMs: number): string[] {
+	const links = [...new Set(fights.map(({ link }) => link))];
+	return links.map((link) => {
+		const all = fights.filter((fight) => fight.link === link);
+		const itself = all.filter(({ key }) => key.startsWith("link "));
+		const named = itself.length > 0 ? itself : all;
+		const times = Math.max(...named.map((fight) => fight.times));
+		const untilMs = Math.max(...named.map((fight) => fight.leftUntilMs));
+		const minutes = Math.round((untilMs - nowMs) / 60_000);
+		return `${link ? `${link}: ` : ""}${listDrift(named)}, ${times} times by now: something else keeps changing it (another agent, a script?); left as it is for ${minutes} min`;
+	});
+}
+
+const maxNamed = 6;
+
+/** What had drifted, the first few by name. */
+export function listDrift(drift: Drift[]): string {
+	const more = drift.length - maxNamed;
+	const named = drift.slice(0, maxNamed).map(({ what }) => what);
+	return `${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }

@@ -1,10 +1,13 @@
 import { notCandidate } from "../desire/candidate.js";
-import { listDirectory } from "../files.js";
+import { exists, listDirectory, readValue } from "../files.js";
 import type { Link, Settings } from "../model.js";
 import { observeLink } from "../observe/links.js";
 import { paths } from "../paths.js";
 import type { System } from "../system.js";
 import { parseHint } from "./hints.js";
+
+// A NIC of which udev has nothing to note gets no entry in its database.
+const maxUdevMs = 1000;
 
 /** The NICs that can be ENIs, as the daemon last saw them. */
 export interface Nics {
@@ -16,6 +19,14 @@ export interface Nics {
 	/** Looks again; whether a NIC has come, gone, been exchanged, or got another name or MAC. */
 	look(): boolean;
 	list(): Link[];
+	/** MACs of NICs that were there at the last two looks, the very same ones. */
+	stable(): string[];
+	/** MACs of NICs that have been there since the start, and are not any more. */
+	gone(): string[];
+	/** Those of them that have been dealt with. */
+	dropGone(macs: string[]): void;
+	/** Whether udev has not done its part yet for a NIC that has just come: naming it, its sysctls. */
+	isAtUdev(): boolean;
 	/** Milliseconds since a link was first heard of in a hint that is not dealt with yet. */
 	heardForMs(link: string): number | undefined;
 	/** Forgets the hints about all links but these, as far as they came before a time: later ones are not dealt with yet. */
@@ -29,6 +40,8 @@ export function watchNics(
 ): Nics {
 	let known: Link[] = [];
 	let hasLooked = false;
+	let stable: string[] = [];
+	const everSeen = new Set<string>();
 	const heardMs = new Map<string, number>();
 	const isCandidate = (link: Link) =>
 		notCandidate(link, exclude()) === undefined;
@@ -67,11 +80,33 @@ export function watchNics(
 			for (const link of links)
 				if (!isOld(link) && !heardMs.has(link.name))
 					heardMs.set(link.name, clock.nowMs());
+			stable = links
+				.filter(({ mac, ifindex }) =>
+					known.some((one) => one.mac === mac && one.ifindex === ifindex),
+				)
+				.map(({ mac }) => mac);
+			for (const { mac } of links) everSeen.add(mac);
 			hasLooked = true;
 			known = links;
 			return isChanged;
 		},
 		list: () => known,
+		stable: () => stable,
+		gone: () =>
+			[...everSeen].filter((mac) => !known.some((link) => link.mac === mac)),
+		dropGone: (macs) => {
+			for (const mac of macs) everSeen.delete(mac);
+		},
+		isAtUdev: () =>
+			exists(fs, "/run/udev/control") &&
+			[...heardMs].some(([name, ms]) => {
+				const ifindex = readValue(fs, `${paths.sysClassNet}/${name}/ifindex`);
+				return (
+					clock.nowMs() - ms < maxUdevMs &&
+					ifindex !== undefined &&
+					!exists(fs, `/run/udev/data/n${ifindex}`)
+				);
+			}),
 		heardForMs: (link) => {
 			const ms = heardMs.get(link);
 			return ms === undefined ? undefined : clock.nowMs() - ms;

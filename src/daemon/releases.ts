@@ -6,7 +6,10 @@ export interface Release {
 	link: string;
 	/** The answer, as text to compare with. */
 	answer: string;
+	/** When it was given first. */
 	sinceMs: number;
+	/** When it was given last, with no other usable answer in between. */
+	confirmedMs: number;
 	/** Addresses that go when it is believed. */
 	addresses: string[];
 }
@@ -19,7 +22,7 @@ export const settleMs = 30_000;
 /**
  * What the latest answer of the metadata service makes of the releases under way, by MAC. Only a
  * usable answer counts: a 404, an error, an ENI that was not asked about leave everything as it was;
- * another usable answer starts anew. `settled` are MACs whose answer is the same as 30 s ago.
+ * another usable answer starts anew.
  */
 export function nextReleases(
 	releases: Releases,
@@ -27,18 +30,9 @@ export function nextReleases(
 	recorded: Managed[],
 	extras: Extras | undefined,
 	nowMs: number,
-): { releases: Releases; settled: string[] } {
+): Releases {
 	const next: Releases = {};
-	const settled: string[] = [];
-	const all = [
-		...recorded.map((managed) => ({
-			mac: managed.mac,
-			link: managed.name,
-			answer: answerOf(managed, view),
-		})),
-		...(extras ? [{ ...extras, answer: answerOfPrimary(extras, view) }] : []),
-	];
-	for (const { mac, link, answer } of all) {
+	for (const { mac, link, answer } of answersTo(recorded, extras, view)) {
 		const earlier = releases[mac];
 		if (answer === undefined) {
 			if (earlier) next[mac] = earlier;
@@ -46,12 +40,67 @@ export function nextReleases(
 		}
 		if (!answer.isDifferent) continue;
 		const { text, lost: addresses } = answer;
-		const isSame = earlier?.answer === text;
-		const sinceMs = isSame ? earlier.sinceMs : nowMs;
-		next[mac] = { link, answer: text, sinceMs, addresses };
-		if (isSame && nowMs - sinceMs >= settleMs) settled.push(mac);
+		const sinceMs = earlier?.answer === text ? earlier.sinceMs : nowMs;
+		const confirmedMs = nowMs;
+		next[mac] = { link, answer: text, sinceMs, confirmedMs, addresses };
 	}
-	return { releases: next, settled };
+	return next;
+}
+
+/**
+ * MACs whose answer in this view may take addresses away: it was given twice, 30 s apart, and it is
+ * what the view says.
+ */
+export function settledIn(releases: Releases, view: CloudView): string[] {
+	return Object.entries(releases).flatMap(
+		([mac, { answer, sinceMs, confirmedMs }]) =>
+			confirmedMs - sinceMs >= settleMs && answerText(mac, view) === answer
+				? [mac]
+				: [],
+	);
+}
+
+/** The releases that are still under way by what is recorded now: a pass may have carried some out. */
+export function openReleases(
+	releases: Releases,
+	view: CloudView,
+	recorded: Managed[],
+	extras: Extras | undefined,
+): Releases {
+	const open = answersTo(recorded, extras, view)
+		.filter(({ answer }) => answer === undefined || answer.isDifferent)
+		.map(({ mac }) => mac);
+	return Object.fromEntries(
+		Object.entries(releases).filter(([mac]) => open.includes(mac)),
+	);
+}
+
+function answersTo(
+	recorded: Managed[],
+	extras: Extras | undefined,
+	view: CloudView,
+) {
+	return [
+		...recorded.map((managed) => ({
+			mac: managed.mac,
+			link: managed.name,
+			answer: answerOf(managed, view),
+		})),
+		...(extras ? [{ ...extras, answer: answerOfPrimary(extras, view) }] : []),
+	];
+}
+
+// What the service says of an ENI, or of the primary's private IPs; undefined for nothing usable.
+function answerText(mac: string, view: CloudView): string | undefined {
+	const { listed, primaryMac, primaryAddresses, enis } = view;
+	if (!listed) return undefined;
+	if (mac === primaryMac)
+		return primaryAddresses && JSON.stringify([...primaryAddresses].sort());
+	const answer = enis[mac];
+	if (answer?.state !== "ok") return undefined;
+	const { primaryAddress, prefix, gateway, addresses } = answer.eni;
+	const sorted = [...addresses].sort();
+	return JSON.stringify([primaryAddress, prefix, gateway, sorted]);
 }
 
 /** What stands on the primary by `managePrimary`. */
@@ -80,23 +129,19 @@ function answerOf(
 	const isMoved =
 		gateway !== eni.gateway ||
 		addresses[0] !== `${eni.primaryAddress}/${eni.prefix}`;
-	const text = JSON.stringify([
-		eni.primaryAddress,
-		eni.prefix,
-		eni.gateway,
-		[...eni.addresses].sort(),
-	]);
+	const text = answerText(mac, view) ?? "";
 	return { text, isDifferent: lost.length > 0 || isMoved, lost };
 }
 
 function answerOfPrimary(
 	{ mac, addresses }: Extras,
-	{ listed, primaryMac, primaryAddresses }: CloudView,
+	view: CloudView,
 ): Usable | undefined {
+	const { listed, primaryMac, primaryAddresses } = view;
 	if (!listed || primaryMac !== mac || !primaryAddresses) return undefined;
 	const lost = addresses.filter(
 		(cidr) => !primaryAddresses.includes(ipOf(cidr)),
 	);
-	const text = JSON.stringify([...primaryAddresses].sort());
+	const text = answerText(mac, view) ?? "";
 	return { text, isDifferent: lost.length > 0, lost };
 }

@@ -2,11 +2,13 @@ const firstMs = [250, 500];
 // What a new NIC may wait once its metadata are there: short, for somebody is waiting for it.
 const eagerMs = 1000;
 const eagerForMs = 10 * 60_000;
+// One that has no metadata by then is nobody's, or the resync's to find.
+const waitForMs = 60 * 60_000;
 const laterMs = [2000, 5000, 10_000, 30_000];
 
 /**
  * The wait before the next question about NICs whose metadata are not there yet: 0.25, 0.5, then 1 s
- * for ten minutes, then 2, 5, 10 and 30 s; a quarter more or less, so that a fleet does not ask in
+ * for ten minutes, then 2, 5, 10 and 30 s, after an hour never; a quarter more or less, so that a fleet does not ask in
  * step. `attempt` counts from 0, `waitedMs` is how long the newest of them has been waiting.
  */
 export function askAgainMs(
@@ -14,11 +16,20 @@ export function askAgainMs(
 	waitedMs: number,
 	random: number,
 ): number {
+	if (waitedMs >= waitForMs) return Number.POSITIVE_INFINITY;
 	const late = Math.floor((waitedMs - eagerForMs) / 30_000);
 	const base =
 		waitedMs < eagerForMs
 			? (firstMs[attempt] ?? eagerMs)
 			: (laterMs[Math.min(late, laterMs.length - 1)] ?? 30_000);
+	return base * (0.75 + random / 2);
+}
+
+const stuckMs = [60_000, 120_000, 300_000, 600_000];
+
+/** The wait after a run that could be neither finished nor undone: 1, 2, 5, then 10 minutes. */
+export function stuckAgainMs(failures: number, random: number): number {
+	const base = stuckMs[Math.min(failures, stuckMs.length) - 1] ?? 60_000;
 	return base * (0.75 + random / 2);
 }
 

@@ -100,7 +100,8 @@ function keepRecorded(
 	const own = recorded.filter(
 		(managed) =>
 			managed.mac === link.mac &&
-			managed.name === link.name &&
+			// One that was renamed, or plugged in as another, keeps what it had until its answer has settled.
+			(managed.name === link.name || request.daemon !== undefined) &&
 			!managed.isLeftover &&
 			!givenUp.some(
 				(source) => source && isSameList(source.addresses, managed.addresses),

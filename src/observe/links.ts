@@ -1,7 +1,11 @@
+import { AgentError } from "../errors.js";
 import { exists, listDirectory, readValue } from "../files.js";
 import type { Link } from "../model.js";
 import { paths } from "../paths.js";
 import type { FileSystem } from "../system.js";
+
+// Containers come and go all the time: no list stands still for long.
+const maxLooks = 3;
 
 /**
  * Every link of the machine, from /sys/class/net: a freshly plugged NIC is down and has no
@@ -9,9 +13,33 @@ import type { FileSystem } from "../system.js";
  * leases are filled in by observeKernel().
  */
 export function observeLinks(fs: FileSystem): Link[] {
-	return listDirectory(fs, paths.sysClassNet).flatMap((name) =>
-		observeLink(fs, name),
-	);
+	for (let look = 1; ; look += 1) {
+		const names = listDirectory(fs, paths.sysClassNet);
+		const links = names.flatMap((name) => observeLink(fs, name));
+		const missed = names.filter(
+			(name) =>
+				!links.some((link) => link.name === name) && !isNoLink(fs, name),
+		);
+		if (missed.length === 0) return links;
+		// One that was renamed in between stands under its new name in the next list.
+		if (look < maxLooks) continue;
+		const hidden = missed.find((name) =>
+			exists(fs, `${paths.sysClassNet}/${name}/ifindex`),
+		);
+		if (hidden === undefined) return links;
+		// Not to be seen is not to be gone.
+		const path = `${paths.sysClassNet}/${hidden}/ifindex`;
+		throw new AgentError("internal", `${path} cannot be read`);
+	}
+}
+
+// bonding_masters is a file.
+function isNoLink(fs: FileSystem, name: string): boolean {
+	try {
+		return fs.lstatSync(`${paths.sysClassNet}/${name}`)?.isFile() ?? false;
+	} catch {
+		return false;
+	}
 }
 
 /** One link as a list of one; none where there is no such link, or no longer. */

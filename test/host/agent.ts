@@ -82,7 +82,13 @@ export async function pass(host: FakeHost, isSettled = false): Promise<Run> {
 			readState(system),
 			{ macs, primaryAddresses: true, publicIps: false },
 		);
-		const daemon = { cloud, settled: isSettled ? macs : [], left: [] };
+		const daemon = {
+			cloud,
+			settled: isSettled ? macs : [],
+			present: macs,
+			gone: [],
+			left: [],
+		};
 		try {
 			const report = await reconcile(
 				system,

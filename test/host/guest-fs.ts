@@ -30,6 +30,8 @@ export function createGuestFs({
 	open,
 }: Surroundings): FileSystem {
 	const memory = disk.fs;
+	// Opened by this process, and not closed since by or for it.
+	const own = new Set<number>();
 
 	function change(kind: OperationKind, path: string, tear?: () => void): void {
 		const code = operations.begin(kind, path, tear);
@@ -65,6 +67,7 @@ export function createGuestFs({
 			const fd = memory.openSync(path, flags, 0o666);
 			if (isNew) disk.created(path, mode);
 			open.set(fd, path);
+			own.add(fd);
 			return fd;
 		},
 		readSync: (fd: number, ...rest: never[]) => {
@@ -107,10 +110,11 @@ export function createGuestFs({
 			disk.setAttributes(pathOf(fd), { uid, gid });
 		},
 		closeSync: (fd: number) => {
-			// A dead process's descriptors are closed for it.
-			if (!open.has(fd)) return;
+			// A dead process's descriptors are closed for it: a number of them may be somebody else's by now.
+			if (!open.has(fd) || !own.has(fd)) return;
 			memory.closeSync(fd);
 			open.delete(fd);
+			own.delete(fd);
 			closed(fd);
 		},
 		renameSync: (from: unknown, to: unknown) => {

@@ -232,6 +232,7 @@ const means = (mode: Restart = "auto") => ({
 	backend: initscripts,
 	renderer,
 	restart: mode,
+	calm: [],
 });
 const all = requestOf({ targets: "all" });
 

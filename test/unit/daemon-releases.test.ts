@@ -1,6 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { nextReleases, type Releases } from "../../src/daemon/releases.js";
+import {
+	type Extras,
+	nextReleases,
+	type Releases,
+	settledIn,
+} from "../../src/daemon/releases.js";
 import type { CloudView, EniAnswer, Managed } from "../../src/model.js";
 import { cloudOf } from "./given.js";
 
@@ -35,17 +40,23 @@ const usable = {
 	whole: answer(62, 63, 64),
 };
 
+/** One more answer, and what it lets go. */
+function answered(
+	before: Releases,
+	view: CloudView,
+	recorded: Managed[],
+	extras: Extras | undefined,
+	nowMs: number,
+): { releases: Releases; settled: string[] } {
+	const releases = nextReleases(before, view, recorded, extras, nowMs);
+	return { releases, settled: settledIn(releases, view) };
+}
+
 /** What a series of answers, each at its second, leads to: when something was settled. */
 function settledAt(series: [number, CloudView, Managed?][]): number[] {
 	let releases: Releases = {};
 	return series.flatMap(([second, view, recorded = managed]) => {
-		const next = nextReleases(
-			releases,
-			view,
-			[recorded],
-			undefined,
-			second * 1000,
-		);
+		const next = answered(releases, view, [recorded], undefined, second * 1000);
 		releases = next.releases;
 		return next.settled.length > 0 ? [second] : [];
 	});
@@ -180,7 +191,7 @@ test("another gateway, or another primary address, takes as long", () => {
 });
 
 test("says what will go, since when", () => {
-	const { releases } = nextReleases(
+	const { releases } = answered(
 		{},
 		saying(usable.other),
 		[managed],
@@ -204,9 +215,9 @@ test("an extra address of the primary goes the same way", () => {
 		primaryMac: extras.mac,
 		primaryAddresses: ["10.0.1.10"],
 	});
-	const first = nextReleases({}, view, [], extras, 0);
+	const first = answered({}, view, [], extras, 0);
 	expect(first.settled).toEqual([]);
-	const silent = nextReleases(
+	const silent = answered(
 		first.releases,
 		{ ...view, primaryAddresses: undefined },
 		[],
@@ -214,28 +225,31 @@ test("an extra address of the primary goes the same way", () => {
 		30_000,
 	);
 	expect(silent).toEqual(first);
-	expect(
-		nextReleases(silent.releases, view, [], extras, 29_999).settled,
-	).toEqual([]);
-	expect(
-		nextReleases(silent.releases, view, [], extras, 30_000).settled,
-	).toEqual([extras.mac]);
+	expect(answered(silent.releases, view, [], extras, 29_999).settled).toEqual(
+		[],
+	);
+	expect(answered(silent.releases, view, [], extras, 30_000).settled).toEqual([
+		extras.mac,
+	]);
 	// Of another primary nothing is taken away.
 	expect(
-		nextReleases(
-			first.releases,
-			{ ...view, primaryMac: mac },
-			[],
-			extras,
-			40_000,
-		).settled,
+		answered(first.releases, { ...view, primaryMac: mac }, [], extras, 40_000)
+			.settled,
 	).toEqual([]);
 });
 
 test("an ENI that is not managed has nothing to release", () => {
 	expect(
-		nextReleases(
-			{ [mac]: { link: "eth1", answer: "", sinceMs: 0, addresses: [] } },
+		answered(
+			{
+				[mac]: {
+					link: "eth1",
+					answer: "",
+					sinceMs: 0,
+					confirmedMs: 0,
+					addresses: [],
+				},
+			},
 			less,
 			[],
 			undefined,
@@ -270,7 +284,7 @@ test("whatever is answered in whatever order: believed is only what two usable a
 				const past: { name: string; at: number }[] = [];
 				for (const [name, seconds] of series) {
 					now += seconds * 1000;
-					const next = nextReleases(
+					const next = answered(
 						releases,
 						views[name] as CloudView,
 						[managed],
@@ -291,4 +305,19 @@ test("whatever is answered in whatever order: believed is only what two usable a
 			},
 		),
 	);
+});
+
+test("what has settled is believed only where the view still says it", () => {
+	const first = answered({}, less, [managed], undefined, 0);
+	const { releases } = answered(
+		first.releases,
+		less,
+		[managed],
+		undefined,
+		30_000,
+	);
+	expect(settledIn(releases, less)).toEqual([mac]);
+	expect(settledIn(releases, saying(usable.other))).toEqual([]);
+	expect(settledIn(releases, saying(undefined))).toEqual([]);
+	expect(settledIn(releases, { ...less, listed: undefined })).toEqual([]);
 });

@@ -17,11 +17,20 @@ test("a new NIC's metadata are asked for after 0.25, 0.5, then every second for 
 	expect(askAgainMs(600, 10 * minute - 1, 0.5)).toBe(1000);
 });
 
-test("then ever more slowly, down to every half minute for ever", () => {
-	const at = [0, 30, 60, 90, 120, 86_400].map((seconds) =>
+test("then ever more slowly, down to every half minute, and after an hour not at all", () => {
+	const at = [0, 30, 60, 90, 120, 2999, 3000, 86_400].map((seconds) =>
 		askAgainMs(600, 10 * minute + seconds * 1000, 0.5),
 	);
-	expect(at).toEqual([2000, 5000, 10_000, 30_000, 30_000, 30_000]);
+	expect(at).toEqual([
+		2000,
+		5000,
+		10_000,
+		30_000,
+		30_000,
+		30_000,
+		Infinity,
+		Infinity,
+	]);
 });
 
 test("a pass that failed is made again after 1, 2, 5, 10, then every 30 s", () => {

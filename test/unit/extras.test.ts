@@ -47,7 +47,10 @@ function extrasOf(
 describe("what is wanted of the primary's further private IPs", () => {
 	const released = (settled: string[]): Request => {
 		const cloud = cloudOf({ primaryAddresses: ["10.0.1.10", "10.0.1.11"] });
-		return { ...all, daemon: { cloud, settled, left: [] } };
+		return {
+			...all,
+			daemon: { cloud, settled, present: [], gone: [], left: [] },
+		};
 	};
 	const shrunk = (): Observed => {
 		const observed = guest(["10.0.1.11/32", "10.0.1.12/32"], {
@@ -64,9 +67,14 @@ describe("what is wanted of the primary's further private IPs", () => {
 		expect(wanted([mac])).toEqual(["10.0.1.11/32"]);
 	});
 
-	test("the daemon says nothing of what it keeps for now", () => {
+	test("the daemon says what it keeps for now, and until when", () => {
 		const settings = settingsOf({ managePrimary: true });
-		expect(desire(shrunk(), released([]), settings).notes).toEqual([]);
+		const { notes } = desire(shrunk(), released([]), settings);
+		expect(notes.map(({ text }) => text)).toEqual([
+			expect.stringMatching(
+				/is no longer listed .*: kept until that has stayed the answer$/,
+			),
+		]);
 	});
 
 	test("what stands is only ours if the record says so, in this boot, for this MAC", () => {

@@ -129,6 +129,7 @@ async function run({
 		backend: initscripts,
 		renderer,
 		restart: "auto",
+		calm: [],
 	});
 	const after = applySteps(guest, steps);
 	const next = nextState(observed, desired, request, settings, {

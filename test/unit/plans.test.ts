@@ -50,6 +50,7 @@ function outcome(observed: Observed, { request, settings }: Asked) {
 		backend: initscripts,
 		renderer,
 		restart: checked.restart,
+		calm: [],
 	});
 	return { desired, steps: plan.steps };
 }

@@ -377,6 +377,7 @@ test("a removal sets shared sysctls back only where nobody has changed them sinc
 		backend: initscripts,
 		renderer,
 		restart: "auto",
+		calm: [],
 	});
 	const changed = Object.fromEntries(
 		steps.flatMap((step) =>
