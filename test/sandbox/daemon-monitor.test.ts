@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { until } from "./daemon";
 import { expectOneMonitor, startRareDaemon } from "./endurance";
-import { childrenOf, monitorsIn, usageOf } from "./processes";
+import { childrenOf, isAlive, monitorsIn, usageOf } from "./processes";
 import type { Sandbox } from "./sandbox";
 import { expectReachable, inSandbox, otherSubnet } from "./scenario";
 
@@ -13,7 +13,10 @@ async function killMonitor(sandbox: Sandbox): Promise<void> {
 		async () => (await monitorsIn(sandbox)).length > 0,
 		60_000,
 	);
-	for (const { pid } of await monitorsIn(sandbox)) process.kill(pid, "SIGKILL");
+	for (const { pid } of await monitorsIn(sandbox)) {
+		process.kill(pid, "SIGKILL");
+		await until("it is gone", async () => !(await isAlive(pid)));
+	}
 }
 
 // The metadata service gives up a kept-alive connection after 5 s.

@@ -40,7 +40,6 @@ describe("a NIC that is unplugged while it is being configured", () => {
 				await quiet(s, daemon);
 			});
 			const said = daemon.log().join("\n");
-			console.log(said);
 			expect(await s.exists(journal), said).toBe(false);
 			expect(await s.snapshot(), said).toBe(before);
 			expect(said).not.toContain("NOT rolled back");
