@@ -175,6 +175,7 @@ async function watch(
 		const now = clock.nowMs();
 		const due = timers.take(now);
 		if (due.includes("monitor")) monitor.start();
+		if (due.includes("retry")) stuckUntilMs = 0;
 		if (due.includes("resync"))
 			timers.set("resync", now + resyncMs(options.settings, clock.random()));
 		if (due.includes("resync") || due.includes("release")) mustAsk = true;
