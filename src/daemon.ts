@@ -1,3 +1,4 @@
+import { hasJournal } from "./apply/journal.js";
 import { acquireDaemonLock } from "./apply/lock.js";
 import { describeChanges } from "./daemon/changes.js";
 import { openCloud } from "./daemon/cloud.js";
@@ -97,6 +98,8 @@ async function watch(
 	let [waitingSinceMs, asked] = [0, 0];
 	let drift: DriftRecord[] = [];
 	let failures = 0;
+	// When to try again what could not be undone.
+	let stuckUntilMs = 0;
 	const recordText = () => JSON.stringify(peekState(system));
 	let record = recordText();
 	let lastChange: DaemonStatus["lastChange"];
@@ -149,14 +152,30 @@ async function watch(
 			);
 		}
 		mustAsk = true;
+		stuckUntilMs = 0;
 		triggers.add("SIGHUP");
 	});
+
+	// A pass would begin with one more try. A person who has moved the journal away has ended that.
+	function isStuck(): boolean {
+		return clock.nowMs() < stuckUntilMs && hasJournal(fs);
+	}
+
+	// The wait before the next pass, where the last one has failed.
+	function failureMs(isStuckNow: boolean): number {
+		failures += 1;
+		if (!isStuckNow) return passAgainMs(failures, clock.random());
+		const delayMs = stuckAgainMs(failures, clock.random());
+		stuckUntilMs = clock.nowMs() + delayMs;
+		return delayMs;
+	}
 
 	// Whatever is due becomes a reason for a pass, or a question.
 	function checkTimers(): void {
 		const now = clock.nowMs();
 		const due = timers.take(now);
 		if (due.includes("monitor")) monitor.start();
+		if (due.includes("retry")) stuckUntilMs = 0;
 		if (due.includes("resync"))
 			timers.set("resync", now + resyncMs(options.settings, clock.random()));
 		if (due.includes("resync") || due.includes("release")) mustAsk = true;
@@ -239,16 +258,12 @@ async function watch(
 				if (known.kind === "rollbackFailed") exitCode = known.exitCode;
 				return;
 			}
-			failures += 1;
-			const isStuck = known.kind === "rollbackFailed";
-			if (isStuck) exitCode = known.exitCode;
-			const delayMs = isStuck
-				? stuckAgainMs(failures, clock.random())
-				: passAgainMs(failures, clock.random());
-			timers.set("retry", clock.nowMs() + delayMs);
+			const isLeft = known.kind === "rollbackFailed";
+			if (isLeft) exitCode = known.exitCode;
+			timers.set("retry", clock.nowMs() + failureMs(isLeft));
 			const { message } = known;
 			// What cannot be undone is said at each of its few tries.
-			const key = isStuck ? `${message} ${failures}` : message;
+			const key = isLeft ? `${message} ${failures}` : message;
 			voiceOfErrors([{ key, level: "error", text: message }]);
 			const ms = clock.nowMs() - startMs;
 			publish({ trigger: reasons, outcome: "refused", ms, error: message });
@@ -272,8 +287,7 @@ async function watch(
 			echo.log(level, link ? `${link}: ${text}` : text);
 			lastChange = { at: timeText(0), link, text };
 		}
-		if (report.outcome === "rollback-failed") exitCode = report.exitCode;
-		else exitCode = 0;
+		exitCode = report.outcome === "rollback-failed" ? report.exitCode : 0;
 
 		const next = nextDriftRecords(drift, drifted, now);
 		drift = next.records;
@@ -312,14 +326,15 @@ async function watch(
 		// A network service that is busy is no failure, and soon done.
 		const isServiceBusy =
 			report.outcome === "pending" && report.error !== undefined;
-		const isFailed = report.error !== undefined && !isServiceBusy;
-		failures = isFailed ? failures + 1 : 0;
+		const isLeft = report.outcome === "rollback-failed";
+		const isFailed = isLeft || (report.error !== undefined && !isServiceBusy);
+		if (!isFailed) failures = 0;
 		const isRolledBack = report.interfaces.some(({ outcome }) =>
 			outcome.startsWith("roll"),
 		);
 		// The pass after a roll back finds out how long that is backed off from.
 		const delayMs = isFailed
-			? passAgainMs(failures, clock.random())
+			? failureMs(isLeft)
 			: Math.min(...retries, isRolledBack || isServiceBusy ? soonMs : Infinity);
 		timers.set("retry", now + delayMs);
 		// One that only the pass itself has seen so far is newer still.
@@ -349,7 +364,7 @@ async function watch(
 			startTicks: observeProcess(fs, "self")?.startTicks ?? 0,
 			startedAt: started,
 			writtenAt: timeText(0),
-			nextResyncAt: at(timers.at("resync")),
+			nextResyncAt: at(Math.max(timers.at("resync"), stuckUntilMs)),
 			metadata: {
 				problem: cloud.problem(),
 				answeredAt: answeredMs === undefined ? undefined : at(answeredMs),
@@ -398,6 +413,8 @@ async function watch(
 	try {
 		while (system.stopSignal() === undefined) {
 			checkTimers();
+			// Whatever it was, the try that is due finds out about it as well.
+			if (!triggers.isEmpty() && isStuck()) triggers.take();
 			if (triggers.isEmpty()) {
 				await triggers.wait(Math.max(timers.nextMs() - clock.nowMs(), 0));
 				continue;

@@ -35,13 +35,14 @@ export async function acquireLock(
  * AgentError of kind `locked` that names the other.
  */
 export async function acquireDaemonLock(system: System): Promise<Lock> {
-	return acquireFile(system, paths.daemonLock, 0, 0);
+	return acquireFile(system, paths.daemonLock, undefined, 0);
 }
 
 async function acquireFile(
 	system: System,
 	path: string,
-	timeoutMs: number,
+	// Without one it does not wait at all, and does not speak of --lock-timeout.
+	timeoutMs: number | undefined,
 	quietMs: number,
 ): Promise<Lock> {
 	const { fs, clock } = system;
@@ -59,7 +60,7 @@ async function acquireFile(
 	}
 	const release = () => fs.closeSync(fd);
 	try {
-		const isAtOnce = timeoutMs <= 0;
+		const isAtOnce = timeoutMs === undefined;
 		if (await flock(system, fd, ["-n"], 5000, isAtOnce)) return { fd, release };
 		let holder = describeHolder(system, path);
 		if (isAtOnce) throw new AgentError("locked", `${holder} holds ${path}`);

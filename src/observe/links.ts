@@ -28,7 +28,7 @@ export function observeLinks(fs: FileSystem): Link[] {
 		);
 		if (hidden === undefined) return links;
 		// Not to be seen is not to be gone.
-		const path = `${paths.sysClassNet}/${hidden}/ifindex`;
+		const path = `${paths.sysClassNet}/${hidden}`;
 		throw new AgentError("internal", `${path} cannot be read`);
 	}
 }
@@ -46,20 +46,24 @@ function isNoLink(fs: FileSystem, name: string): boolean {
 export function observeLink(fs: FileSystem, name: string): Link[] {
 	const base = `${paths.sysClassNet}/${name}`;
 	const ifindex = readValue(fs, `${base}/ifindex`);
-	// bonding_masters is a file, and a NIC can go away between listing and reading.
-	if (ifindex === undefined) return [];
+	const mac = readValue(fs, `${base}/address`);
+	const type = readValue(fs, `${base}/type`);
+	// bonding_masters is a file, and a NIC can go away between listing and reading. Half seen it would
+	// be another one: without its MAC nobody's, without its type no NIC.
+	if (ifindex === undefined || mac === undefined || type === undefined)
+		return [];
 	const lowers = listDirectory(fs, base).filter((entry) =>
 		entry.startsWith("lower_"),
 	);
 	return [
 		{
 			name,
-			mac: (readValue(fs, `${base}/address`) ?? "").toLowerCase(),
+			mac: mac.toLowerCase(),
 			ifindex: Number(ifindex),
 			up: (Number(readValue(fs, `${base}/flags`) ?? 0) & 1) === 1,
 			operstate: readValue(fs, `${base}/operstate`) ?? "unknown",
 			mtu: Number(readValue(fs, `${base}/mtu`) ?? 0),
-			type: Number(readValue(fs, `${base}/type`) ?? 0),
+			type: Number(type),
 			driver: linkTarget(fs, `${base}/device/driver`),
 			devtype: /^DEVTYPE=(.*)$/m.exec(
 				readValue(fs, `${base}/uevent`) ?? "",

@@ -12,7 +12,7 @@ import { managedOf } from "../../src/desire/managed.js";
 import { desire } from "../../src/desire.js";
 import type { Eni, Managed } from "../../src/model.js";
 import { stepKey } from "../../src/plan/step-key.js";
-import { makePlan } from "../../src/plan.js";
+import { type Means, makePlan } from "../../src/plan.js";
 import type { Prepared } from "../../src/prepared.js";
 import {
 	cloudOf,
@@ -90,7 +90,7 @@ function prepared(
 		...change,
 	});
 	const desired = desire(observed, requestOf({ targets: "all" }), settingsOf());
-	const means = {
+	const means: Means = {
 		backend: initscripts,
 		renderer,
 		restart: "auto" as const,

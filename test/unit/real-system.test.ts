@@ -1,5 +1,5 @@
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { realSystem } from "../../src/real-system";
 
 const system = realSystem(() => {}, false);
@@ -45,4 +45,62 @@ test("output beyond any measure is a failure, not half an answer", async () => {
 
 test("a program that is not there has exit code 127", async () => {
 	expect((await system.run(["no-such-program"])).exitCode).toBe(127);
+});
+
+describe("a program that is watched", () => {
+	function watched(argv: string[]) {
+		const lines: string[] = [];
+		const ends: string[] = [];
+		const watcher = system.watch(
+			argv,
+			{ WORD: "from the daemon" },
+			{
+				line: (line) => lines.push(line),
+				end: (reason) => ends.push(reason),
+			},
+		);
+		return { lines, ends, watcher };
+	}
+	const pause = (ms: number) => system.clock.sleep(ms);
+
+	test("and does not exist ends once, and costs the process nothing", async () => {
+		const { lines, ends } = watched(["no-such-program"]);
+		await vi.waitFor(() => expect(ends).toHaveLength(1), 5000);
+		await pause(100);
+		expect(ends).toEqual([expect.stringMatching(/ENOENT.*no-such-program/)]);
+		expect(lines).toEqual([]);
+		expect((await system.run(["true"])).exitCode).toBe(0);
+	});
+
+	test("says its lines whole, of both streams, and ends once", async () => {
+		const { lines, ends } = watched([
+			"bash",
+			"-c",
+			'printf "one\\nt"; printf "thr" >&2; sleep 0.2; echo wo; echo ee >&2; echo "$WORD"; exit 3',
+		]);
+		await vi.waitFor(() => expect(ends).toHaveLength(1), 5000);
+		expect([...lines].sort()).toEqual([
+			"from the daemon",
+			"one",
+			"three",
+			"two",
+		]);
+		expect(ends).toEqual(["ended with 3"]);
+	});
+
+	test("and is stopped is gone, and that is no end", async () => {
+		const seconds = `1235.${process.pid}`;
+		const { ends, watcher } = watched(["sleep", seconds]);
+		await vi.waitFor(
+			() => expect(isRunning(`sleep ${seconds}`)).toBe(true),
+			5000,
+		);
+		watcher.stop();
+		await vi.waitFor(
+			() => expect(isRunning(`sleep ${seconds}`)).toBe(false),
+			5000,
+		);
+		await pause(100);
+		expect(ends).toEqual([]);
+	});
 });
