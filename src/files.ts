@@ -114,6 +114,23 @@ export function readValue(fs: FileSystem, path: string): string | undefined {
 	}
 }
 
+/** The code of the error that keeps a small kernel file from being read, such as EINVAL; undefined when it can be read. */
+export function readValueError(
+	fs: FileSystem,
+	path: string,
+): string | undefined {
+	let fd: number | undefined;
+	try {
+		fd = fs.openSync(path, readFlags);
+		fs.readSync(fd, Buffer.alloc(1), 0, 1, null);
+		return undefined;
+	} catch (error) {
+		return errorCode(error) ?? "unknown error";
+	} finally {
+		if (fd !== undefined) fs.closeSync(fd);
+	}
+}
+
 /** Names in a directory, sorted; empty when there is no such directory. */
 export function listDirectory(fs: FileSystem, path: string): string[] {
 	try {

@@ -1,5 +1,5 @@
 import { AgentError } from "../errors.js";
-import { exists, listDirectory, readValue } from "../files.js";
+import { exists, listDirectory, readValue, readValueError } from "../files.js";
 import type { Link } from "../model.js";
 import { paths } from "../paths.js";
 import type { FileSystem } from "../system.js";
@@ -23,14 +23,21 @@ export function observeLinks(fs: FileSystem): Link[] {
 		if (missed.length === 0) return links;
 		// One that was renamed in between stands under its new name in the next list.
 		if (look < maxLooks) continue;
-		const hidden = missed.find((name) =>
-			exists(fs, `${paths.sysClassNet}/${name}/ifindex`),
-		);
+		const hidden = missed.find((name) => !isGoing(fs, name));
 		if (hidden === undefined) return links;
 		// Not to be seen is not to be gone.
 		const path = `${paths.sysClassNet}/${hidden}`;
 		throw new AgentError("internal", `${path} cannot be read`);
 	}
+}
+
+// Of a link that it is taking away the kernel says EINVAL (net-sysfs), for as long as its folder still
+// stands: tens of milliseconds, so that looking again at once does not help.
+function isGoing(fs: FileSystem, name: string): boolean {
+	const base = `${paths.sysClassNet}/${name}`;
+	return ["EINVAL", "ENODEV", "ENOENT"].includes(
+		readValueError(fs, `${base}/ifindex`) ?? "",
+	);
 }
 
 // bonding_masters is a file.
