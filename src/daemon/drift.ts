@@ -26,10 +26,13 @@ export function findDrift(prepared: Prepared): Drift[] {
 	const isAllSteady = steady.length === desired.interfaces.length;
 	const isShared = ({ link }: Step) =>
 		link === undefined || link === desired.primary?.name;
-	// With another setting, or the last NIC gone, the values change on purpose.
+	const isPresent = ({ mac }: Managed) =>
+		observed.links.some((link) => link.mac === mac);
+	// With another setting, or a NIC gone that the next pass cleans up after, the values change on purpose.
 	const isSame =
 		observed.state.rpFilter === desired.rpFilter &&
 		desired.gone.length === 0 &&
+		desired.recorded.every(isPresent) &&
 		steady.length > 0;
 	const files = plan.steps.filter(
 		(step) => step.kind === "write" || step.kind === "remove",
