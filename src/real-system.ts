@@ -150,6 +150,8 @@ async function run(
 
 // Longer than any line of `ip monitor`; what has no line ends is no output of its.
 const maxLine = 64 * 1024;
+// A container that comes or goes is a dozen lines.
+const gatherMs = 50;
 
 function watch(
 	argv: string[],
@@ -176,6 +178,9 @@ function watch(
 		stream.on("data", (text: string) => {
 			const lines = (rest + text).split("\n");
 			rest = (lines.pop() ?? "").slice(0, maxLine);
+			// What follows at once is read at once: a wake-up for every line costs more than the lines.
+			stream.pause();
+			setTimeout(() => stream.resume(), gatherMs);
 			if (!isOver) for (const line of lines) on.line(line);
 		});
 		stream.on("error", () => {});

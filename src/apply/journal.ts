@@ -205,7 +205,8 @@ export function describeLastChange(
 	try {
 		const file = readFile(fs, paths.undo, limit);
 		if (!file) return undefined;
-		const { command, links } = decode(file.content);
+		const { command, links: own, extras } = decode(file.content);
+		const links = extras ? [...own, extras.name] : own;
 		return { atMs: Number(fs.lstatSync(paths.undo).mtimeMs), command, links };
 	} catch {
 		return undefined;

@@ -108,7 +108,10 @@ function describeNic(nic: NicStatus, view: StatusView): string[] {
 					`was rolled back (${timesOf(backOff.attempts)}): not tried again for ${backOff.secondsLeft} s`,
 				]
 			: []),
-		...nic.notes,
+		// Of the primary's further private IPs the note says which are there by the agent's doing.
+		...(nic.role === "primary" && nic.note !== undefined
+			? [nic.note]
+			: nic.notes),
 	];
 	return [
 		`${name.padEnd(8)} ${mac || "-"}  ${head}`,
