@@ -35,9 +35,8 @@ export function observeLinks(fs: FileSystem): Link[] {
 // stands: tens of milliseconds, so that looking again at once does not help.
 function isGoing(fs: FileSystem, name: string): boolean {
 	const base = `${paths.sysClassNet}/${name}`;
-	return ["EINVAL", "ENODEV", "ENOENT"].includes(
-		readValueError(fs, `${base}/ifindex`) ?? "",
-	);
+	const code = readValueError(fs, `${base}/ifindex`) ?? "";
+	return ["EINVAL", "ENODEV"].includes(code) || !exists(fs, base);
 }
 
 // bonding_masters is a file.
