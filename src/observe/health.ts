@@ -87,9 +87,11 @@ export async function resolvesNeighbour(
 			)
 		)
 			return true;
-		// A NIC that was unplugged meanwhile has nobody to wait for, whoever has its name by now.
+		// A NIC that was unplugged meanwhile, or just before, has nobody to wait for, whoever has its name by now.
 		const isOver =
-			clock.nowMs() >= limit || ifindexOf(system, hop.link) !== index;
+			clock.nowMs() >= limit ||
+			index === undefined ||
+			ifindexOf(system, hop.link) !== index;
 		if (isOver || system.stopSignal()) return false;
 		await clock.sleep(pauseMs);
 		pauseMs = Math.min(pauseMs * 2, 50);
