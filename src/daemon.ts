@@ -189,6 +189,9 @@ async function watch(
 	function askAboutWaiting(): void {
 		if (waiting.length === 0) return;
 		const now = clock.nowMs();
+		// One that a pass alone has seen, and that went before its line was read, is told of by nobody.
+		if (!waiting.every(({ link }) => nics.isThere(link)))
+			triggers.add("a NIC that has gone");
 		const delayMs = askAgainMs(asked, now - waitingSinceMs, clock.random());
 		timers.set("ask", now + delayMs);
 		asked += 1;

@@ -19,6 +19,8 @@ export interface Nics {
 	/** Looks again; whether a NIC has come, gone, been exchanged, or got another name or MAC. */
 	look(): boolean;
 	list(): Link[];
+	/** Whether the kernel has a link of this name right now. */
+	isThere(name: string): boolean;
 	/** MACs of NICs that were there at the last two looks, the very same ones. */
 	stable(): string[];
 	/** MACs of NICs that have been there since the start, and are not any more. */
@@ -91,6 +93,7 @@ export function watchNics(
 			return isChanged;
 		},
 		list: () => known,
+		isThere: (name) => exists(fs, `${paths.sysClassNet}/${name}`),
 		stable: () => stable,
 		gone: () =>
 			[...everSeen].filter((mac) => !known.some((link) => link.mac === mac)),

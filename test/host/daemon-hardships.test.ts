@@ -500,3 +500,22 @@ function commands(host: FakeHost): string[] {
 		.filter(({ kind }) => kind === "command")
 		.map(({ target }) => target);
 }
+
+test("a NIC that waits and vanishes without a word of the monitor's is not asked about any more", async () => {
+	const host = await createFakeHost({
+		enis: [{ name: "eth1", addresses: ["10.0.2.62"], listed: false }],
+	});
+	const daemon = await startDaemon(host);
+	await daemon.sleep(5);
+	expect(daemon.status().waiting.map(({ link }) => link)).toContain("eth1");
+	// Its line is lost.
+	const heard = [...host.signals.watchers];
+	host.signals.watchers.clear();
+	host.kernel.unplug("eth1");
+	await daemon.sleep(3);
+	for (const watcher of heard) host.signals.watchers.add(watcher);
+	expect(daemon.status().waiting.map(({ link }) => link)).not.toContain("eth1");
+	const before = host.metadata.requests.length;
+	await daemon.sleep(8);
+	expect(host.metadata.requests.length - before).toBeLessThan(8);
+});
