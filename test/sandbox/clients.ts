@@ -18,6 +18,8 @@ export interface ContainerOptions {
 }
 
 export interface Clients {
+	/** The same without an echo; returns its namespace. */
+	machine(options: ClientOptions): Promise<Namespace>;
 	client(name: string, options: ClientOptions): Promise<void>;
 	container(bridge: string, options?: ContainerOptions): Promise<string>;
 }
@@ -26,7 +28,7 @@ export interface Clients {
 export function openClients(
 	namespaces: Namespaces,
 	vpc: Vpc,
-	{ place }: Reach,
+	{ place }: Pick<Reach, "place">,
 ): Clients {
 	let made = 0;
 
@@ -46,20 +48,19 @@ export function openClients(
 		});
 	}
 
-	async function client(name: string, options: ClientOptions): Promise<void> {
+	async function machine(options: ClientOptions): Promise<Namespace> {
 		const { subnet, address, gateway = gatewayOf(subnet) } = options;
 		made += 1;
 		// Another vendor's prefix than the ENIs'.
 		const mac = `02:00:00:00:00:${made.toString(16).padStart(2, "0")}`;
 		const where = await namespaces.add();
-		await Promise.all([
-			vpc
-				.plug(where, { name: "eth0", mac, gateway, addresses: [address] })
-				.then(() =>
-					configure(where, `${address}/${prefixLength(subnet)}`, gateway),
-				),
-			place(name, where),
-		]);
+		await vpc.plug(where, { name: "eth0", mac, gateway, addresses: [address] });
+		await configure(where, `${address}/${prefixLength(subnet)}`, gateway);
+		return where;
+	}
+
+	async function client(name: string, options: ClientOptions): Promise<void> {
+		await place(name, await machine(options));
 	}
 
 	async function container(
@@ -86,5 +87,5 @@ export function openClients(
 		return address;
 	}
 
-	return { client, container };
+	return { machine, client, container };
 }

@@ -15,6 +15,8 @@ export interface Vpc {
 	 * addresses. The fabric is complete before the link appears.
 	 */
 	plug(into: Namespace, port: Port): Promise<void>;
+	/** Makes a port whose other end is a tap of this name, for a machine that is no namespace. */
+	openTap(portId: string, port: Omit<Port, "name">): Promise<void>;
 	unplug(portId: string): Promise<void>;
 	assign(portId: string, mac: string, address: string): Promise<void>;
 	release(portId: string, address: string): Promise<void>;
@@ -41,22 +43,23 @@ export function createVpc({ router, enter }: Namespaces): Vpc {
 	const conf = (port: string) => `/proc/sys/net/ipv4/conf/${port}`;
 
 	return {
-		async plug(into, { name, mac, gateway, addresses }) {
+		async plug(into, { name, ...rest }) {
 			const port = portId(into, name);
 			const far = `x${port}`;
 			await inRouter(
-				// Without a delay for proxied answers, else the kernel waits up to 0.8 s with each.
-				`ip -batch -
-				echo 0 >/proc/sys/net/ipv4/neigh/${port}/proxy_delay
+				`${openPort(port)}
 				ip link set dev ${far} netns ${into.pid} name ${name}`,
 				[
-					`link add name ${port} type veth peer name ${far} address ${mac}`,
-					`addr add ${gateway}/32 dev ${port}`,
-					`link set dev ${port} up`,
-					...addresses.flatMap((address) => delivery(port, mac, address)),
+					`link add name ${port} type veth peer name ${far} address ${rest.mac}`,
+					...portLines(port, rest),
 				],
 			);
 		},
+		openTap: (port, rest) =>
+			inRouter(openPort(port), [
+				`tuntap add dev ${port} mode tap`,
+				...portLines(port, rest),
+			]),
 		unplug: (port) => inRouter(`ip link del dev ${port}`),
 		assign: (port, mac, address) =>
 			inRouter("ip -batch -", delivery(port, mac, address)),
@@ -86,6 +89,23 @@ export function createVpc({ router, enter }: Namespaces): Vpc {
 /** The router's name for the port of a link; links of one name may sit in several namespaces. */
 export function portId(where: Namespace, name: string): string {
 	return `p${where.pid}${name}`;
+}
+
+/** Without a delay for proxied answers, else the kernel waits up to 0.8 s with each. */
+function openPort(port: string): string {
+	return `ip -batch -
+		echo 0 >/proc/sys/net/ipv4/neigh/${port}/proxy_delay`;
+}
+
+function portLines(
+	port: string,
+	{ mac, gateway, addresses }: Omit<Port, "name">,
+): string[] {
+	return [
+		`addr add ${gateway}/32 dev ${port}`,
+		`link set dev ${port} up`,
+		...addresses.flatMap((address) => delivery(port, mac, address)),
+	];
 }
 
 function delivery(port: string, mac: string, address: string): string[] {
