@@ -1,13 +1,21 @@
 // Builds dist/: a small entry (yargs only) and one chunk for each dynamic import of src, as
 // CommonJS for Node 16. dist/ needs nothing beside it and can be copied anywhere.
-import { chmod, cp, mkdir, rm } from "node:fs/promises";
+// `--out DIR` builds there instead; `--inputs FILE` writes down the files that went into it, as JSON:
+// the package has to carry the licences of those that came from npm.
+import { chmod, cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = path.dirname(fileURLToPath(import.meta.url));
-const out = path.join(root, "dist");
+const out = path.resolve(option("--out") ?? path.join(root, "dist"));
+const inputs = new Set();
+
+function option(name) {
+	const at = process.argv.indexOf(name);
+	return at < 0 ? undefined : process.argv[at + 1];
+}
 
 // esbuild splits ES modules only, so each dynamically imported module of ours becomes an entry of its own.
 function chunks(found) {
@@ -41,7 +49,9 @@ while (pending.size > 0) {
 	if (built.has(name)) continue;
 	built.add(name);
 	const found = new Map();
-	await build({
+	const { metafile } = await build({
+		absWorkingDir: root,
+		metafile: true,
 		entryPoints: { [name]: source },
 		outdir: out,
 		outExtension: { ".js": ".cjs" },
@@ -61,7 +71,11 @@ while (pending.size > 0) {
 		logLevel: "warning",
 	});
 	for (const [chunk, file] of found) pending.set(chunk, file);
+	for (const input of Object.keys(metafile.inputs))
+		inputs.add(path.resolve(root, input));
 }
+if (option("--inputs"))
+	await writeFile(option("--inputs"), JSON.stringify([...inputs].sort()));
 await chmod(path.join(out, "eni-configure.cjs"), 0o755);
 await cp(path.join(root, "templates"), path.join(out, "templates"), {
 	recursive: true,

@@ -148,7 +148,9 @@ let isDaemon = false;
 
 async function main(words: string[]): Promise<number> {
 	// What follows `--` are NICs as well; yargs would drop them.
-	const end = words.indexOf("--");
+	// Where bash asks what may follow, `--` is the word under the cursor.
+	const isAsked = words[0] === "--get-yargs-completions";
+	const end = isAsked ? -1 : words.indexOf("--");
 	const argv = end < 0 ? words : words.filter((_, at) => at !== end);
 	let exitCode = 0;
 	const handle =
@@ -251,7 +253,10 @@ async function main(words: string[]): Promise<number> {
 		)
 		// For eni-configure-boot.service alone, so it is in no help.
 		.command("boot", false, {}, handle("boot"))
-		.completion("completion", "Print a completion script for bash")
+		// Not yargs' own: where it may not end the process, that one goes on to the default command.
+		.command("completion", "Print a completion script for bash", {}, () =>
+			cli.showCompletionScript(),
+		)
 		.example("$0 eth1", "configure eth1 by what the metadata service says")
 		.example("$0 plan eth1", "show that without doing it")
 		.example(

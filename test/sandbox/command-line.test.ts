@@ -104,9 +104,14 @@ describe("the command", () => {
 			expect((await sandbox.agent(["--version"])).stdout).toMatch(
 				/^\d+\.\d+\.\d+\n$/,
 			);
-			expect((await sandbox.agent(["completion"])).stdout).toContain(
-				"complete ",
-			);
+			const completion = await sandbox.agent(["completion"]);
+			expect(completion.stdout).toContain("complete ");
+			// And nothing else: the script alone, no run of the default command after it.
+			expect(completion).toMatchObject({ exitCode: 0, stderr: "" });
+			const flags = await sandbox.agent([
+				...["--get-yargs-completions", "eni-configure", "plan", "--"],
+			]);
+			expect(flags.stdout.split("\n")).toContain("--routing");
 		}));
 
 	it("works from a copy of dist/ anywhere", () =>

@@ -86,6 +86,13 @@ describe("the daemon's unit", () => {
 		expect(valuesOf(daemon, "Service", key)).toEqual([value]);
 	});
 
+	test("is enabled and disabled together with the boot unit", () => {
+		expect(words(daemon, "Install", "Also")).toEqual([
+			"eni-configure-boot.service",
+		]);
+		expect(words(boot, "Install", "Also")).toEqual([]);
+	});
+
 	test("is started again with a pause, and not for ever", () => {
 		const seconds = (key: string) =>
 			Number.parseInt(valuesOf(daemon, "Service", key)[0] ?? "", 10) *
