@@ -224,6 +224,8 @@ async function describeUserland(root: string): Promise<void> {
 		...userland.map((name) => `${name} = 1`),
 		"initscripts = 9.49.30",
 		"/bin/sh",
+		// Of glibc; find-provides does not say it.
+		"rtld(GNU_HASH)",
 		...stdout.split("\n").filter(Boolean),
 	];
 	const top = join(cacheFolder, `userland-${process.pid}`);

@@ -21,9 +21,9 @@ it("NICs come up from their files alone; one that was unbound while the power wa
 
 			await machine.shell("systemctl disable eni-configure");
 			for (const unit of ["eni-configure", "eni-configure-boot"])
-				expect(
-					(await machine.run(`systemctl is-enabled ${unit}`)).stdout,
-				).toBe("disabled\n");
+				expect((await machine.run(`systemctl is-enabled ${unit}`)).stdout).toBe(
+					"disabled\n",
+				);
 			await machine.reboot();
 			await untilUp(machine);
 			await machine.untilAnswer(addressesOf(one, two));

@@ -33,6 +33,14 @@ export const addressesOf = (...enis: EniOptions[]): string[] =>
 export const journal = (machine: Machine, unit = "eni-configure") =>
 	machine.shell(`journalctl -b -u ${unit} --no-pager -o cat`);
 
+/** Waits until the daemon has logged a line like this (an extended regular expression) in this boot. */
+export const untilSaid = (machine: Machine, line: string, timeoutMs?: number) =>
+	machine.until(
+		line,
+		`journalctl -b -u eni-configure --no-pager -o cat | grep -qE '${line}' || { journalctl -b -u eni-configure --no-pager -o cat; exit 1; }`,
+		timeoutMs,
+	);
+
 /** Waits until the daemon has ended its first pass, and systemd all that belongs to the boot. */
 export async function untilUp(machine: Machine): Promise<void> {
 	await machine.until(
