@@ -9,6 +9,8 @@ export interface MachineOptions
 	disk: Disk;
 	/** Bound before the machine is switched on. */
 	enis?: EniOptions[];
+	/** What is to be done before it is switched on. */
+	prepare?: (machine: Machine) => Promise<unknown>;
 }
 
 /** A CVM in its VPC: what happens in the console happens to the ENIs, to metadata and to the machine. */
@@ -39,6 +41,7 @@ export async function withMachine(
 ): Promise<void> {
 	const machine = await createMachine(options);
 	try {
+		await options.prepare?.(machine);
 		await machine.boot();
 		await body(machine);
 	} catch (error) {

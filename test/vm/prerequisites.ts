@@ -13,6 +13,7 @@ const programs: Record<string, string> = {
 	objdump: "binutils",
 	dnsmasq: "dnsmasq-base",
 	fping: "fping",
+	bsdtar: "libarchive-tools",
 	ip: "iproute2",
 	nsenter: "util-linux",
 };
