@@ -22,6 +22,7 @@ import {
 	symlinkSync,
 	writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -53,7 +54,11 @@ try {
 	const epoch = sourceDateEpoch();
 	mkdirSync(out, { recursive: true });
 	mkdirSync(work, { recursive: true });
-	const scratch = mkdtempSync(path.join(work, "package-"));
+	// rpm's scripts take no path with a space in it.
+	const isPlain = /^[\w./+-]+$/.test(work);
+	const scratch = mkdtempSync(
+		path.join(isPlain ? work : tmpdir(), "eni-configure-package-"),
+	);
 	try {
 		const bundle = buildBundle(scratch);
 		for (const target of wanted) {
@@ -65,7 +70,9 @@ try {
 				...{ scratch, staged, target, release, licence, epoch },
 			});
 			const place = path.join(out, path.basename(file));
-			renameSync(file, place);
+			// Another disk, perhaps; and half a package is none.
+			copyFileSync(file, `${place}.part`);
+			renameSync(`${place}.part`, place);
 			console.log(place);
 		}
 	} finally {
@@ -210,10 +217,7 @@ function stage(staged, bundle, node) {
 	);
 	for (const name of ["eni-configure.service", "eni-configure-boot.service"])
 		put(own(`systemd/${name}`), `/usr/lib/systemd/system/${name}`);
-	put(
-		own("packaging/tmpfiles.conf"),
-		"/usr/lib/tmpfiles.d/eni-configure.conf",
-	);
+	put(own("packaging/tmpfiles.conf"), "/usr/lib/tmpfiles.d/eni-configure.conf");
 	put(own("packaging/config.yaml"), "/etc/eni-configure/config.yaml");
 	for (const folder of [
 		"/etc/eni-configure/templates",

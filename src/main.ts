@@ -254,8 +254,11 @@ async function main(words: string[]): Promise<number> {
 		// For eni-configure-boot.service alone, so it is in no help.
 		.command("boot", false, {}, handle("boot"))
 		// Not yargs' own: where it may not end the process, that one goes on to the default command.
-		.command("completion", "Print a completion script for bash", {}, () =>
-			cli.showCompletionScript(),
+		.command(
+			"completion",
+			"Print a completion script for bash",
+			{},
+			printCompletion,
 		)
 		.example("$0 eth1", "configure eth1 by what the metadata service says")
 		.example("$0 plan eth1", "show that without doing it")
@@ -277,6 +280,10 @@ async function main(words: string[]): Promise<number> {
 		.fail((message, error) => {
 			throw error ?? new Error(message);
 		});
+
+	function printCompletion(): void {
+		cli.showCompletionScript();
+	}
 
 	async function noArguments(): Promise<void> {
 		process.stderr.write(`${await cli.getHelp()}\n`);

@@ -11,7 +11,7 @@ export default defineConfig({
 		pool: "forks",
 		// Each machine has one processor.
 		maxWorkers: 2,
-		testTimeout: 300_000,
-		hookTimeout: 300_000,
+		testTimeout: 600_000,
+		hookTimeout: 600_000,
 	},
 });
