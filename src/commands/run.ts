@@ -4,8 +4,7 @@ import { AgentError, isAgentError, messageOf } from "../errors.js";
 import { escapeSteering, printableLines, quote } from "../quote.js";
 import { realSystem } from "../real-system.js";
 import type { LogLevel, System } from "../system.js";
-import { configure } from "./configure.js";
-import { readOptions, type Values } from "./options.js";
+import type { Values } from "./options.js";
 import { printError } from "./print.js";
 
 const priorities: Record<LogLevel, number> = {
@@ -40,6 +39,7 @@ export async function runCommand(
 			return await boot(system);
 		}
 		checkLogLevel(process.env.ENI_CONFIGURE_LOG_LEVEL);
+		const { readOptions } = await import("./options.js");
 		const load = () => readOptions(system.fs, command, values, process.env);
 		const options = load();
 		if (!options.request.dryRun) requireRoot(system, command);
@@ -57,6 +57,7 @@ export async function runCommand(
 			const { rollback } = await import("./rollback.js");
 			return await rollback(system, options, writeTo(options.json));
 		}
+		const { configure } = await import("./configure.js");
 		return await configure(system, command, options, writeTo(options.json));
 	} catch (error) {
 		const known = isAgentError(error)

@@ -115,7 +115,7 @@ config:
 						/Created by cloud-init[\s\S]*BOOTPROTO=none/,
 					);
 					expect(await machine.shell("pgrep -c dhclient || true")).toBe("0\n");
-					expect(await machine.shell(hookOutput)).toContain("eth1: configured");
+					expect(await machine.shell(hookOutput)).toContain("eth1: applied");
 					expect(
 						(await machine.run("systemctl is-active eni-configure")).stdout,
 					).toBe("inactive\n");

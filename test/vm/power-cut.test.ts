@@ -102,7 +102,7 @@ async function perform(machine: Machine, cut: Cut): Promise<void> {
 	const look =
 		journalMs === undefined
 			? ":"
-			: "until [ -e /var/lib/eni-configure/journal.json ]; do read -rt 0.01 <> <(:); done";
+			: "until [ -e /var/lib/eni-configure/journal.json ]; do read -rt 0.01 <> <(:); :; done";
 	const seen = machine.shell(`${inside}\n${look}`, 30_000);
 	seen.catch(() => {});
 	await during?.(machine);
@@ -125,7 +125,7 @@ async function checkBoot(
 	await machine.untilAnswer(expected);
 	await machine.until(
 		"the daemon has nothing left to do",
-		`eni-configure plan --all --json | grep -q '"steps":\\[\\]'`,
+		`eni-configure plan --all --json | grep -q '"steps": \\[\\]'`,
 	);
 
 	// What the files and the kernel have is what is bound, and no more.

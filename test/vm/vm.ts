@@ -56,7 +56,7 @@ export interface VmOptions {
 	drives?: string[];
 }
 
-const bootWithinMs = 120_000;
+const bootWithinMs = 240_000;
 const endWithinMs = 60_000;
 
 /** A machine under QEMU's software emulation, switched off, with a disk of its own over `disk`. */
