@@ -1,9 +1,9 @@
 import { rm } from "node:fs/promises";
 import { buildPrograms } from "../sandbox/build-programs";
-import { freshDisk, installedDisk } from "./image";
-import { buildPackages } from "./packages";
+import { freshDisk } from "./image";
 import { logFolder } from "./paths";
 import { checkPrerequisites } from "./prerequisites";
+import { installed } from "./scenario";
 
 /** Builds all that takes long and is the same for every test: packages and disks. */
 export default async function setup(): Promise<void> {
@@ -11,7 +11,6 @@ export default async function setup(): Promise<void> {
 	await rm(logFolder, { recursive: true, force: true });
 	await buildPrograms();
 	await freshDisk();
-	const rpm = await buildPackages({ target: "el7" });
-	await installedDisk(rpm, "enabled");
-	await installedDisk(rpm, "disabled");
+	await installed("enabled");
+	await installed("disabled", "el8");
 }

@@ -38,7 +38,7 @@ const packages = [
 	"curl",
 ];
 
-/** What a server without a screen can do without, and what takes seconds under emulation. */
+/** What a server without a screen, a disk that never changes and a fixed set of users can do without: it takes seconds under emulation. */
 const masked = [
 	"apt-daily-upgrade.timer",
 	"apt-daily.timer",
@@ -54,6 +54,8 @@ const masked = [
 	"getty.target",
 	"getty@tty1.service",
 	"integritysetup.target",
+	"kmod-static-nodes.service",
+	"ldconfig.service",
 	"proc-sys-fs-binfmt_misc.automount",
 	"remote-fs.target",
 	"serial-getty@ttyS0.service",
@@ -65,17 +67,34 @@ const masked = [
 	"systemd-ask-password-wall.path",
 	"systemd-binfmt.service",
 	"systemd-firstboot.service",
+	"systemd-hwdb-update.service",
+	"systemd-journal-catalog-update.service",
+	"systemd-journal-flush.service",
 	"systemd-logind.service",
 	"systemd-machine-id-commit.service",
+	"systemd-modules-load.service",
+	"systemd-network-generator.service",
 	"systemd-pcrphase-sysinit.service",
 	"systemd-pcrphase.service",
 	"systemd-pstore.service",
+	"systemd-random-seed.service",
 	"systemd-repart.service",
+	"systemd-sysusers.service",
 	"systemd-tmpfiles-clean.timer",
+	"systemd-update-done.service",
 	"systemd-update-utmp-runlevel.service",
 	"systemd-update-utmp.service",
 	"systemd-user-sessions.service",
 	"veritysetup.target",
+];
+
+/** The udev rules that name devices, load drivers, and tell systemd of them. */
+const neededRules = [
+	"50-udev-default.rules",
+	"75-net-description.rules",
+	"80-drivers.rules",
+	"80-net-setup-link.rules",
+	"99-systemd.rules",
 ];
 
 /** What of the RPM's requirements the guest's own files meet; Debian's packages are not in rpm's database. */
@@ -208,6 +227,11 @@ async function dress(root: string): Promise<void> {
 		"/usr/lib/systemd/system/multi-user.target",
 		"etc/systemd/system/default.target",
 	);
+	// The rest describes disks, keyboards and vendors; it is read for each device at each boot.
+	const rules = into("usr/lib/udev/rules.d");
+	for (const name of await readdir(rules))
+		if (!neededRules.includes(name)) await rm(join(rules, name));
+	await rm(into("usr/lib/udev/hwdb.bin"), { force: true });
 	await writeFile(into("etc/fstab"), "");
 	await describeUserland(root);
 }

@@ -14,10 +14,11 @@ export interface MachineOptions
 }
 
 /** A CVM in its VPC: what happens in the console happens to the ENIs, to metadata and to the machine. */
-export interface Machine extends Vm {
+export interface Machine extends Omit<Vm, "powerOn" | "reboot"> {
 	cloud: Cloud;
 	primary: Eni;
 	boot(): Promise<void>;
+	reboot(): Promise<void>;
 	/** Binds an ENI: a new port, metadata, and, while the machine is on, a hot-plugged NIC. The time (ms) of device_add. */
 	bind(...options: EniOptions[]): Promise<number>;
 	/** Unbinds ENIs by the names they were bound with. */
@@ -139,6 +140,7 @@ export async function createMachine(options: MachineOptions): Promise<Machine> {
 		cloud,
 		primary,
 		boot: () => vm.powerOn(enis.map(tapOf)),
+		reboot: () => vm.reboot(enis.map(tapOf)),
 		bind,
 		unbind,
 		async assign(name, address) {
@@ -170,16 +172,11 @@ export async function createMachine(options: MachineOptions): Promise<Machine> {
 			),
 		watch: cloud.watch,
 		async until(what, script, timeoutMs = 60_000) {
-			const limit = Date.now() + timeoutMs;
-			for (;;) {
-				const { stdout, stderr, exitCode } = await vm.run(script);
-				if (exitCode === 0) return;
-				if (Date.now() > limit)
-					throw new Error(
-						`not within ${timeoutMs} ms: ${what}\n${stdout}${stderr}`,
-					);
-				await new Promise((resolve) => setTimeout(resolve, 200));
-			}
+			// Asked in there, without a command over the serial port for each look.
+			const looking = `until ( ${script}\n ) >/run/vm/last 2>&1; do sleep 0.3; done`;
+			if ((await vm.run(looking, timeoutMs)).exitCode === 0) return;
+			const last = await vm.run("cat /run/vm/last");
+			throw new Error(`not within ${timeoutMs} ms: ${what}\n${last.stdout}`);
 		},
 		async close() {
 			await vm.close();

@@ -1,15 +1,16 @@
 import type { EniOptions } from "../sandbox/sandbox";
 import { type Disk, installedDisk } from "./image";
 import type { Machine } from "./machine";
-import { buildPackages } from "./packages";
+import { buildPackages, type Target } from "./packages";
 
 export const scripts = "/etc/sysconfig/network-scripts";
 
-/** The machine's disk with the el7 package, its services enabled or not. */
+/** The machine's disk with the package, its services enabled or not. */
 export async function installed(
 	services: "enabled" | "disabled" = "enabled",
+	target: Target = "el7",
 ): Promise<Disk> {
-	return installedDisk(await buildPackages({ target: "el7" }), services);
+	return installedDisk(await buildPackages({ target }), services);
 }
 
 /** An ENI with so many addresses and a MAC of its own; the first is in the primary's own subnet, the others have one each. */
@@ -43,12 +44,8 @@ export const untilSaid = (machine: Machine, line: string, timeoutMs?: number) =>
 
 /** Waits until the daemon has ended its first pass, and systemd all that belongs to the boot. */
 export async function untilUp(machine: Machine): Promise<void> {
-	await machine.until(
-		"the machine is up",
-		// starting: not yet. degraded: something failed, which is for the test to judge.
-		"case $(systemctl is-system-running) in running|degraded) ;; *) exit 1;; esac",
-		120_000,
-	);
+	// Not 0 when something has failed, which is for the test to judge.
+	await machine.run("systemctl is-system-running --wait", 180_000);
 }
 
 export async function untilDaemonIsReady(machine: Machine): Promise<void> {
