@@ -252,10 +252,9 @@ function stage(staged, bundle, node) {
 	const docs = "/usr/share/doc/eni-configure";
 	for (const name of ["README.md", "CHANGELOG.md"])
 		put(own(name), `${docs}/${name}`);
-	put(
-		own("docs/cloud-init/user-data.yaml"),
-		`${docs}/cloud-init/user-data.yaml`,
-	);
+	// Where README's links point.
+	for (const name of ["cloud-init/user-data.yaml", "release-checklist.md"])
+		put(own(`docs/${name}`), `${docs}/docs/${name}`);
 
 	const licences = "/usr/share/licenses/eni-configure";
 	put(own("LICENSE"), `${licences}/LICENSE`);

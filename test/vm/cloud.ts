@@ -39,8 +39,8 @@ export interface Cloud {
 	): Promise<string[]>;
 	/** Pings all of them every so often until stopped. */
 	watch(addresses: readonly string[], intervalMs?: number): Watch;
-	/** Serves a folder over HTTP on 169.254.0.24, port 80, until the end. */
-	serveFiles(folder: string): Promise<string>;
+	/** Serves a folder over HTTP on http://169.254.0.24:8080 until the end. */
+	serveFiles(folder: string): Promise<void>;
 	close(): Promise<void>;
 }
 
@@ -145,7 +145,7 @@ export async function openCloud(): Promise<Cloud> {
 		};
 	}
 
-	async function serveFiles(folder: string): Promise<string> {
+	async function serveFiles(folder: string): Promise<void> {
 		const address = "169.254.0.24";
 		await namespaces.enter(router, [
 			...["ip", "addr", "replace", `${address}/32`, "dev", "lo"],
@@ -160,7 +160,6 @@ export async function openCloud(): Promise<Cloud> {
 			server.stdout?.once("data", () => resolve());
 			server.once("close", () => reject(new Error("the file server ended")));
 		});
-		return `http://${address}:8080`;
 	}
 
 	return {

@@ -7,7 +7,7 @@ import { installed } from "./scenario";
 
 /** Builds all that takes long and is the same for every test: packages and disks. */
 export default async function setup(): Promise<void> {
-	await checkPrerequisites();
+	checkPrerequisites();
 	await rm(logFolder, { recursive: true, force: true });
 	await buildPrograms();
 	await freshDisk();

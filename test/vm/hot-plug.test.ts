@@ -28,11 +28,16 @@ describe("NICs that are plugged into a running machine", () => {
 
 	beforeAll(async () => {
 		machine = await createMachine({ disk: await installed() });
-		await machine.boot();
-		await untilDaemonIsReady(machine);
+		try {
+			await machine.boot();
+			await untilDaemonIsReady(machine);
+		} catch (error) {
+			console.error(`see ${await machine.keepLogs("boot for hot-plug")}`);
+			throw error;
+		}
 		primary = machine.watch(machine.primary.addresses, 100);
 	});
-	afterAll(() => machine.close());
+	afterAll(() => machine?.close());
 
 	function keepingLogs(body: () => Promise<void>) {
 		return async () => {
@@ -55,6 +60,7 @@ describe("NICs that are plugged into a running machine", () => {
 			const times = one.addresses.map((address) =>
 				Math.round((watch.first.get(address) ?? Number.NaN) - atMs),
 			);
+			expect(times.every(Number.isFinite)).toBe(true);
 			console.log(
 				`device_add to first answer, under emulation: ${times.join(", ")} ms`,
 			);
@@ -119,6 +125,9 @@ describe("NICs that are plugged into a running machine", () => {
 			await machine.shell("systemctl reload eni-configure");
 			await machine.assign("eth1", "10.0.1.99");
 			await machine.untilAnswer(["10.0.1.99"], 90_000);
+			expect(
+				await machine.shell("systemctl show -p NRestarts eni-configure"),
+			).toBe("NRestarts=2\n");
 		}),
 	);
 

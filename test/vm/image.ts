@@ -6,7 +6,9 @@ import {
 	readFile,
 	rename,
 	rm,
+	stat,
 	symlink,
+	utimes,
 	writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -78,9 +80,11 @@ const masked = [
 	"systemd-pcrphase.service",
 	"systemd-pstore.service",
 	"systemd-random-seed.service",
+	"systemd-remount-fs.service",
 	"systemd-repart.service",
 	"systemd-sysusers.service",
 	"systemd-tmpfiles-clean.timer",
+	"systemd-tmpfiles-setup-dev.service",
 	"systemd-update-done.service",
 	"systemd-update-utmp-runlevel.service",
 	"systemd-update-utmp.service",
@@ -138,7 +142,10 @@ async function makeDisk(
 		kernel: join(debian, "vmlinuz"),
 		initrd: join(debian, "initrd"),
 	};
-	if (await exists(image)) return disk;
+	if (await exists(image)) {
+		await utimes(image, new Date(), new Date());
+		return disk;
+	}
 	const root = join(cacheFolder, `stage-${process.pid}`);
 	try {
 		await execa("cp", ["-a", join(debian, "root"), root]);
@@ -150,6 +157,12 @@ async function makeDisk(
 			...[`${image}.new`, "2G"],
 		]);
 		await rename(`${image}.new`, image);
+		// A disk that nobody has used for a day is of another state of the tree.
+		for (const old of await readdir(cacheFolder)) {
+			const path = join(cacheFolder, old);
+			if (old.endsWith(".img") && (await age(path)) > 24 * 3600_000)
+				await rm(path, { force: true });
+		}
 	} finally {
 		await rm(root, { recursive: true, force: true });
 	}
@@ -158,7 +171,10 @@ async function makeDisk(
 
 /** Debian's packages unpacked, with kernel and initrd beside them. */
 async function debianRoot(): Promise<string> {
-	const hash = createHash("sha256").update(packages.join(" ")).digest("hex");
+	// With all that is done to them here.
+	const hash = createHash("sha256")
+		.update(debianRoot.toString() + packages.join(" "))
+		.digest("hex");
 	const folder = join(cacheFolder, `debian-${hash.slice(0, 16)}`);
 	if (await exists(folder)) return folder;
 	const making = `${folder}.new`;
@@ -220,6 +236,7 @@ async function dress(root: string): Promise<void> {
 		await link("/dev/null", `etc/systemd/system/${unit}`);
 	for (const [unit, target] of [
 		["commands.service", "sysinit.target"],
+		["at-boot.service", "multi-user.target"],
 		["network.service", "multi-user.target"],
 	])
 		await link(`../${unit}`, `etc/systemd/system/${target}.wants/${unit}`);
@@ -232,6 +249,10 @@ async function dress(root: string): Promise<void> {
 	for (const name of await readdir(rules))
 		if (!neededRules.includes(name)) await rm(join(rules, name));
 	await rm(into("usr/lib/udev/hwdb.bin"), { force: true });
+	// Folders of services that are not here.
+	const folders = into("usr/lib/tmpfiles.d");
+	for (const name of await readdir(folders))
+		if (name !== "var.conf") await rm(join(folders, name));
 	await writeFile(into("etc/fstab"), "");
 	await describeUserland(root);
 }
@@ -295,6 +316,8 @@ async function filesBelow(folder: string): Promise<string[]> {
 	);
 	return found.flat().sort();
 }
+
+const age = async (path: string) => Date.now() - (await stat(path)).mtimeMs;
 
 function exists(path: string): Promise<boolean> {
 	return readdir(dirname(path)).then(

@@ -1,3 +1,4 @@
+import { expect } from "vitest";
 import { type Eni, gatewayOf } from "../sandbox/eni";
 import type { EniOptions } from "../sandbox/sandbox";
 import { type Cloud, openCloud, type Watch } from "./cloud";
@@ -46,7 +47,8 @@ export async function withMachine(
 		await machine.boot();
 		await body(machine);
 	} catch (error) {
-		const log = await machine.keepLogs(`${Date.now()}`);
+		const { currentTestName = "machine" } = expect.getState();
+		const log = await machine.keepLogs(currentTestName);
 		if (error instanceof Error)
 			error.message += `\nThe machine's console, journal and state: ${log}`;
 		throw error;
@@ -58,6 +60,18 @@ export async function withMachine(
 /** A machine that is off. */
 export async function createMachine(options: MachineOptions): Promise<Machine> {
 	const cloud = await openCloud();
+	try {
+		return await furnish(cloud, options);
+	} catch (error) {
+		await cloud.close();
+		throw error;
+	}
+}
+
+async function furnish(
+	cloud: Cloud,
+	options: MachineOptions,
+): Promise<Machine> {
 	const { kernelArguments = ["cloud-init=disabled"], drives = [] } = options;
 	const vm = await createVm({
 		prefix: cloud.prefix,

@@ -254,12 +254,13 @@ describe.each(["dash", "bash"])("the cloud-init hook in %s", (shell) => {
 	const idle = { systemctl: "exit 1", "eni-configure": "exit 0" };
 
 	test.each([
-		["enabled", "is-enabled"],
-		["running", "is-active"],
-	])("does nothing where the daemon is %s", (_, verb) => {
+		["enabled", "is-enabled*) echo enabled; exit 0"],
+		["masked", "is-enabled*) echo masked; exit 1"],
+		["running", "is-active*) exit 0"],
+	])("does nothing where the daemon is %s", (_, answer) => {
 		const { status, calls, stderr } = runScript(shell, script, {
 			...idle,
-			systemctl: `case "$*" in *${verb}*eni-configure.service) exit 0 ;; esac; exit 1`,
+			systemctl: `case "$*" in *eni-configure.service) case "$*" in *${answer} ;; esac ;; esac; exit 1`,
 		});
 		expect(status).toBe(0);
 		expect(stderr).toBe("");
@@ -394,6 +395,11 @@ describe.each(["dash", "bash"])("the user data in %s", (shell) => {
 		});
 		expect(stderr).toMatch(/could not be installed from http/);
 		expect(systemctl(calls)).toEqual([]);
+		// No pause that is followed by nothing.
+		const turns = calls.flatMap(
+			(call) => /^(curl|sleep)/.exec(call)?.[1] ?? [],
+		);
+		expect(turns.join(" ")).toBe(`curl${" sleep curl".repeat(5)}`);
 	});
 
 	test("installs nothing where the image has it already", () => {

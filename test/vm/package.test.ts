@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
 import { expect, it } from "vitest";
+import { version } from "../../package.json";
 import { freshDisk } from "./image";
 import { type Machine, withMachine } from "./machine";
 import { buildPackages } from "./packages";
@@ -42,7 +43,9 @@ it("the package: installed, verified, upgraded without touching the network, and
 					);
 					expect(stdout).toBe("disabled\ninactive\n");
 				}
-				expect(await machine.shell("eni-configure --version")).toBe("0.1.0\n");
+				expect(await machine.shell("eni-configure --version")).toBe(
+					`${version}\n`,
+				);
 
 				await machine.shell(
 					"systemctl enable eni-configure && systemctl start eni-configure",

@@ -54,13 +54,13 @@ export async function buildPackages({
 
 /** Throws an error that says what to install where a program is missing: a test that cannot run has not passed. */
 export function requirePrograms(packages: Record<string, string>): void {
-	const folders = (process.env.PATH ?? "").split(":");
+	const folders = `${process.env.PATH}:/usr/sbin:/sbin`.split(":");
 	const missing = Object.keys(packages).filter(
 		(name) => !folders.some((folder) => isExecutable(join(folder, name))),
 	);
 	if (missing.length > 0)
 		throw new Error(
-			`${missing.join(", ")} not found. On Debian: apt-get install ${missing.map((name) => packages[name]).join(" ")}`,
+			`${missing.join(", ")} not found. On Debian: apt-get install ${[...new Set(missing.map((name) => packages[name]))].join(" ")}`,
 		);
 }
 

@@ -3,6 +3,7 @@ import { withMachine } from "./machine";
 import {
 	addressesOf,
 	eni,
+	expectNothingFailed,
 	installed,
 	journal,
 	scripts,
@@ -26,6 +27,7 @@ it("NICs come up from their files alone; one that was unbound while the power wa
 				);
 			await machine.reboot();
 			await untilUp(machine);
+			await expectNothingFailed(machine);
 			await machine.untilAnswer(addressesOf(one, two));
 			expect(await machine.shell("pgrep -c -f eni-configure || true")).toBe(
 				"0\n",
@@ -51,7 +53,10 @@ it("NICs come up from their files alone; one that was unbound while the power wa
 				...machine.primary.addresses,
 				...two.addresses,
 			]);
-			// The kernel gave eth2's NIC the free name: its files and rules have to follow.
+			// By the MAC in its file, though the kernel found it first; the unbound one left nothing.
+			expect(await machine.shell("ip -o -4 addr show eth2")).toContain(
+				` ${two.addresses[0]}/24 `,
+			);
 			await machine.until(
 				"nothing of the unbound ENI is left",
 				`! grep -rl 10.0.1.20 ${scripts} && ! ip -4 rule | grep 10.0.1.20`,

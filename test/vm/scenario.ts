@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { expect } from "vitest";
 import type { EniOptions } from "../sandbox/sandbox";
 import { type Disk, installedDisk } from "./image";
 import type { Machine } from "./machine";
@@ -72,20 +74,35 @@ export const leftovers = (machine: Machine) =>
 		`find ${scripts} /etc -maxdepth 1 -name '.*' -type f | grep -v -e '/\\.pwd.lock$' -e '/\\.updated$' || true; find /var/lib/eni-configure -name '.*' -type f`,
 	);
 
-/** The agent's files in network-scripts, and whether each is what its own hash says. */
-export async function managedFiles(
+/** Content of the files that match, by path; in one command, because each costs a second under emulation. */
+export async function contentsOf(
 	machine: Machine,
-): Promise<{ path: string; isValid: boolean }[]> {
+	globs: string,
+): Promise<Map<string, string>> {
 	const lines = await machine.shell(
-		`for file in ${scripts}/*; do
-			[ -f "$file" ] || continue
-			head -n 1 "$file" | grep -q '^# eni-configure 1:' || continue
-			[ "$(sed -n 2p "$file")" = "# sha256 $(tail -n +3 "$file" | sha256sum | cut -d ' ' -f 1)" ]
-			echo "$? $file"
-		done`,
+		`for file in ${globs}; do [ -f "$file" ] && echo "$file $(base64 -w0 "$file")"; done; true`,
 	);
-	return lines
-		.split("\n")
-		.filter(Boolean)
-		.map((line) => ({ path: line.slice(2), isValid: line.startsWith("0 ") }));
+	return new Map(
+		lines
+			.split("\n")
+			.filter(Boolean)
+			.map((line) => {
+				const [path = "", content = ""] = line.split(" ");
+				return [path, Buffer.from(content, "base64").toString("utf8")];
+			}),
+	);
+}
+
+/** Whether a text is a file of the agent's and what its own hash says. */
+export function isWhole(text: string): boolean {
+	const [title = "", hash, ...rest] = text.split("\n");
+	const real = createHash("sha256").update(rest.join("\n")).digest("hex");
+	return title.startsWith("# eni-configure 1:") && hash === `# sha256 ${real}`;
+}
+
+/** Fails when a unit of this boot has failed. */
+export async function expectNothingFailed(machine: Machine): Promise<void> {
+	expect(
+		await machine.shell("systemctl --failed --no-legend --plain --no-pager"),
+	).toBe("");
 }

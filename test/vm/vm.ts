@@ -25,7 +25,10 @@ export interface Tap {
 export interface Vm {
 	/** Powers on with these NICs, in PCI order, and waits until it takes commands. */
 	powerOn(nics: readonly Tap[]): Promise<void>;
-	/** SIGKILL for QEMU: what the guest has not flushed is lost, as when the power goes. */
+	/**
+	 * SIGKILL for QEMU: the guest's page cache and QEMU's own tables for what was not flushed are lost. What the guest had
+	 * written without a flush may be there, as with a disk that wrote it early.
+	 */
 	cutPower(): Promise<void>;
 	/** The guest powers off by itself. */
 	powerOff(): Promise<void>;
