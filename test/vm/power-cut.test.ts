@@ -1,204 +1,28 @@
-import { expect, it } from "vitest";
-import type { EniOptions } from "../sandbox/sandbox";
-import { type Machine, withMachine } from "./machine";
-import {
-	contentsOf,
-	eni,
-	expectNothingFailed,
-	installed,
-	isWhole,
-	leftovers,
-	scripts,
-	untilDaemonIsReady,
-} from "./scenario";
+import { it } from "vitest";
+import { assign, cutPowerDuring, plug, unplug } from "./power-cuts";
+import { eni } from "./scenario";
 
-interface Cut {
-	what: string;
-	/** What happens in the cloud before. */
-	before?: (machine: Machine) => Promise<void>;
-	/** What is done in the guest. */
-	inside?: string;
-	/** What happens outside then. */
-	during?: (machine: Machine) => Promise<unknown>;
-	/** Cut when a run has had its journal for so long (ms). */
-	waitMs: number;
-	/** What a person says next, where the outcome is either of two. */
-	afterwards?: string;
-}
+const [one, two] = [eni(1, 4), eni(2, 3)];
 
-const [one, two, three] = [eni(1, 4), eni(2, 3), eni(3)];
-const plug = (which: EniOptions, waitMs: number): Cut => ({
-	what: `plug ${which.name}`,
-	during: (machine) => machine.bind(which),
-	waitMs,
-});
-const unplug = (which: EniOptions, waitMs: number): Cut => ({
-	what: `unplug ${which.name}`,
-	during: (machine) => machine.unbind(which.name),
-	waitMs,
-});
-const assign = (name: string, address: string, waitMs: number): Cut => ({
-	what: `assign ${address}`,
-	before: (machine) => machine.assign(name, address),
-	inside: "systemctl --no-block reload eni-configure",
-	waitMs,
-});
-
-// Each begins with what the one before has left. The times are those of a machine under emulation, where a plug takes
-// one to three seconds from its journal to its end, the others less than one.
-const cuts: Cut[] = [
-	plug(one, 0),
-	assign("eth1", "10.0.1.90", 0),
-	plug(two, 150),
-	unplug(two, 0),
-	plug(two, 400),
-	plug(three, 800),
-	unplug(three, 50),
-	assign("eth2", "10.0.3.91", 20),
-	plug(three, 250),
+// The times are those of a machine under emulation, where a plug takes one to three seconds from its journal to its
+// end, the others less than one.
+it(
+	"a power cut while NICs come and addresses are assigned",
 	{
-		what: "remove by hand",
-		inside: "systemd-run --quiet --collect eni-configure remove eth3",
-		waitMs: 50,
-		afterwards: "eni-configure eth3",
+		timeout: 900_000,
 	},
-	unplug(three, 20),
-	plug(three, 600),
-	assign("eth1", "10.0.1.92", 40),
-	unplug(three, 0),
-	plug(three, 0),
-];
-const wanted = 10;
-
-it("a power cut during a change: the next boot has eth0 from the start, nothing half-written, and converges", {
-	timeout: 1_200_000,
-}, async () => {
-	let interrupted = 0;
-	const said: string[] = [];
-	await withMachine({ disk: await installed() }, async (machine) => {
-		await untilDaemonIsReady(machine);
-		for (const cut of cuts) {
-			await perform(machine, cut);
-			await machine.cutPower();
-			await machine.boot();
-			try {
-				const hit = await checkBoot(machine, cut);
-				said.push(
-					`${cut.what}, ${cut.waitMs} ms: ${hit ? "undone at the boot" : "had ended"}`,
-				);
-				if (hit) interrupted += 1;
-			} catch (error) {
-				if (error instanceof Error)
-					error.message = `after the power cut in "${cut.what}" (${said.length} before): ${error.message}`;
-				throw error;
-			}
-			if (interrupted === wanted) break;
-		}
-	});
-	console.log(`power cuts:\n${said.join("\n")}`);
-	expect(interrupted, said.join("\n")).toBe(wanted);
-});
-
-async function perform(machine: Machine, cut: Cut): Promise<void> {
-	await cut.before?.(machine);
-	// The guest looks every 10 ms, and says so at once.
-	const seen = machine.shell(
-		`${cut.inside ?? ":"}
-		until [ -e ${state}/journal.json ]; do read -rt 0.01 <> <(:); :; done`,
-		60_000,
-	);
-	seen.catch(() => {});
-	await cut.during?.(machine);
-	await seen;
-	await new Promise((resolve) => setTimeout(resolve, cut.waitMs));
-}
-
-/** Whether this boot had a run to undo. */
-async function checkBoot(machine: Machine, cut: Cut): Promise<boolean> {
-	await machine.untilAnswer(machine.primary.addresses);
-	await untilDaemonIsReady(machine);
-	expect(
-		await machine.shell(
-			"systemctl show -p ActiveState,Result,ExecMainStatus network",
+	() =>
+		cutPowerDuring(
+			[
+				plug(one, 50),
+				assign("eth1", "10.0.1.90", 0),
+				plug(two, 150),
+				assign("eth2", "10.0.3.91", 20),
+				assign("eth1", "10.0.1.92", 40),
+				unplug(two, 30),
+				plug(two, 600),
+				unplug(two, 0),
+			],
+			5,
 		),
-	).toBe("Result=success\nExecMainStatus=0\nActiveState=active\n");
-	await expectNothingFailed(machine);
-	if (cut.afterwards) await machine.shell(cut.afterwards);
-	await machine.untilAnswer(
-		machine.bound().flatMap(({ addresses }) => addresses),
-	);
-
-	// As the cut left them, before the boot unit: each file whole, old or new.
-	const found = "/run/vm/at-boot";
-	const atBoot = await contentsOf(
-		machine,
-		`${found}/network-scripts/*-eth[1-9] ${found}/sysctl.conf ${found}/eni-configure/*.json ${found}/eni-configure/undo/*.json`,
-	);
-	expect(atBoot.size).toBeGreaterThan(1);
-	for (const [path, text] of atBoot) {
-		if (path.endsWith(".json"))
-			expect(() => JSON.parse(text), path).not.toThrow();
-		else if (path.endsWith("sysctl.conf")) blockOf(text);
-		else expect(isWhole(text), `${path}:\n${text}`).toBe(true);
-	}
-
-	// Now, files, record and kernel have what is bound, and no more.
-	const names = machine
-		.bound()
-		.slice(1)
-		.map(({ name }) => name)
-		.sort();
-	const now = await contentsOf(
-		machine,
-		`${scripts}/*-eth[1-9]* /etc/sysctl.conf ${state}/*.json`,
-	);
-	const files = [...now].filter(([path]) => path.startsWith(scripts));
-	expect(files.map(([path]) => path.slice(scripts.length + 1))).toEqual(
-		["ifcfg", "route", "rule"].flatMap((kind) =>
-			names.map((name) => `${kind}-${name}`),
-		),
-	);
-	for (const [path, text] of files) expect(isWhole(text), path).toBe(true);
-	const keys = blockOf(now.get("/etc/sysctl.conf") ?? "");
-	expect(keys.filter((name) => /^eth[1-9]/.test(name))).toEqual(names);
-	expect(Object.keys(recordOf(now).interfaces).length).toBe(names.length);
-	expect(now.has(`${state}/journal.json`)).toBe(false);
-	const rules = await machine.shell("ip -4 rule");
-	expect(
-		[...rules.matchAll(/from (10\.\S+) /g)].map(([, ip]) => ip).sort(),
-	).toEqual(
-		machine
-			.bound()
-			.slice(1)
-			.flatMap(({ addresses }) => addresses)
-			.sort(),
-	);
-	expect(await leftovers(machine)).toBe("");
-
-	const { exitCode } = await machine.run(
-		"journalctl -b --no-pager -o cat -u eni-configure -u eni-configure-boot | grep -q recovered:",
-	);
-	return exitCode === 0;
-}
-
-const state = "/var/lib/eni-configure";
-
-const recordOf = (files: Map<string, string>) =>
-	JSON.parse(files.get(`${state}/state.json`) ?? "{}") as {
-		interfaces: Record<string, unknown>;
-	};
-
-/** The NICs in our block of a sysctl.conf; fails when the block is not whole. */
-function blockOf(text: string): string[] {
-	const lines = text.split("\n");
-	const begin = lines.findIndex((line) =>
-		line.startsWith("# eni-configure begin"),
-	);
-	const end = lines.findIndex((line) => line.startsWith("# eni-configure end"));
-	expect(end < 0, text).toBe(begin < 0);
-	expect(text.endsWith("\n"), text).toBe(true);
-	const names = lines
-		.slice(begin, end)
-		.flatMap((line) => /\.conf\.([^.]+)\.\w+ = /.exec(line)?.[1] ?? []);
-	return [...new Set(names)].sort();
-}
+);
