@@ -1,4 +1,4 @@
-// Builds dist/: a small entry (yargs only), one chunk for each dynamic import of src and one for what several of them
+// Builds dist/: a small entry, one chunk for each dynamic import of src and one for what several of them
 // share, as CommonJS for Node 16. dist/ needs nothing beside it and can be copied anywhere.
 // `--out DIR` builds there instead; `--inputs FILE` writes down the files that went into it, as JSON:
 // the package has to carry the licences of those that came from npm.

@@ -1,7 +1,7 @@
 import { version } from "../package.json";
 import { escapeSteering, printable } from "./quote.js";
 
-// The entry loads yargs and nothing else: --help and --version cost no more than that.
+// The entry loads yargs on demand and nothing else for --help and --version: they cost no more than that.
 
 const targetOptions = {
 	all: {

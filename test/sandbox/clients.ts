@@ -18,8 +18,9 @@ export interface ContainerOptions {
 }
 
 export interface Clients {
-	/** The same without an echo; returns its namespace. */
+	/** One more machine in the VPC, on its own port, that answers nothing but ping; its namespace. */
 	machine(options: ClientOptions): Promise<Namespace>;
+	/** The same with an echo, so that `reach` and `probe` can start from it. */
 	client(name: string, options: ClientOptions): Promise<void>;
 	container(bridge: string, options?: ContainerOptions): Promise<string>;
 }

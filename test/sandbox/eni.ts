@@ -17,6 +17,35 @@ export interface Eni {
 	listed: boolean;
 }
 
+/** An ENI to plug in; what is left out gets a default. */
+export interface EniOptions {
+	name: string;
+	mac?: string;
+	/** `10.0.1.0/24` */
+	subnet: string;
+	/** The subnet's first address by default. */
+	gateway?: string;
+	/** Private IPs, the primary one first. */
+	addresses: string[];
+	/** EIPs by private IP. */
+	publicIps?: Record<string, string>;
+	/** Whether metadata lists it from the start; true by default. */
+	listed?: boolean;
+}
+
+/** The ENI with its defaults; `number` counts the ENIs of a VPC from 1. */
+export function makeEni(number: number, options: EniOptions): Eni {
+	return {
+		// Letters in it, so that upper and lower case differ.
+		mac: `52:54:00:be:ef:${number.toString(16).padStart(2, "0")}`,
+		gateway: gatewayOf(options.subnet),
+		publicIps: {},
+		listed: true,
+		...options,
+		addresses: [...options.addresses],
+	};
+}
+
 export function prefixLength(subnet: string): number {
 	return Number(subnet.split("/")[1]);
 }

@@ -4,29 +4,22 @@ import {
 	type ContainerOptions,
 	openClients,
 } from "./clients";
-import { type Eni, gatewayOf, metadataTree, netmaskOf } from "./eni";
+import {
+	type Eni,
+	type EniOptions,
+	makeEni,
+	metadataTree,
+	netmaskOf,
+} from "./eni";
+
+export type { EniOptions } from "./eni";
+
 import { type Guest, openGuest } from "./guest";
 import { type Metadata, startMetadata } from "./metadata";
 import { type Namespaces, openNamespaces } from "./namespaces";
 import { sandboxFolder } from "./paths";
 import { openReach, type Reach } from "./reach";
 import { createVpc, portId } from "./vpc";
-
-/** An ENI to plug in; what is left out gets a default. */
-export interface EniOptions {
-	name: string;
-	mac?: string;
-	/** `10.0.1.0/24` */
-	subnet: string;
-	/** The subnet's first address by default. */
-	gateway?: string;
-	/** Private IPs, the primary one first. */
-	addresses: string[];
-	/** EIPs by private IP. */
-	publicIps?: Record<string, string>;
-	/** Whether metadata lists it from the start; true by default. */
-	listed?: boolean;
-}
 
 export interface SandboxOptions {
 	/** The primary ENI: eth0 with 10.0.1.10 in 10.0.1.0/24 by default. */
@@ -102,7 +95,7 @@ async function furnish(
 	const enis: Eni[] = [];
 	let plugged = 0;
 
-	const primary = makeEni({
+	const primary = count({
 		name: "eth0",
 		subnet: "10.0.1.0/24",
 		addresses: ["10.0.1.10"],
@@ -123,17 +116,9 @@ async function furnish(
 		return metadata.setTree(metadataTree(enis));
 	}
 
-	function makeEni(eni: EniOptions): Eni {
+	function count(eni: EniOptions): Eni {
 		plugged += 1;
-		return {
-			// Letters in it, so that upper and lower case differ.
-			mac: `52:54:00:be:ef:${plugged.toString(16).padStart(2, "0")}`,
-			gateway: gatewayOf(eni.subnet),
-			publicIps: {},
-			listed: true,
-			...eni,
-			addresses: [...eni.addresses],
-		};
+		return makeEni(plugged, eni);
 	}
 
 	function find(name: string): Eni {
@@ -160,7 +145,7 @@ async function furnish(
 	}
 
 	async function plug(options: EniOptions): Promise<Eni> {
-		const eni = makeEni(options);
+		const eni = count(options);
 		enis.push(eni);
 		await publish();
 		await vpc.plug(namespaces.guest, eni);

@@ -30,7 +30,6 @@ export interface Cloud {
 	openPort(eni: Eni): Promise<void>;
 	closePort(eni: Eni): Promise<void>;
 	assign(eni: Eni, address: string): Promise<void>;
-	release(eni: Eni, address: string): Promise<void>;
 	serveDhcp(eni: Eni): Promise<void>;
 	/** The addresses among these that answer the far client within the time. */
 	answering(
@@ -170,7 +169,6 @@ export async function openCloud(): Promise<Cloud> {
 		openPort: (eni) => vpc.openTap(port(eni), eni),
 		closePort: (eni) => vpc.unplug(port(eni)),
 		assign: (eni, address) => vpc.assign(port(eni), eni.mac, address),
-		release: (eni, address) => vpc.release(port(eni), address),
 		serveDhcp,
 		answering,
 		watch,

@@ -1,6 +1,5 @@
 import { expect } from "vitest";
-import { type Eni, gatewayOf } from "../sandbox/eni";
-import type { EniOptions } from "../sandbox/sandbox";
+import { type Eni, type EniOptions, makeEni } from "../sandbox/eni";
 import { type Cloud, openCloud, type Watch } from "./cloud";
 import type { Disk } from "./image";
 import { createVm, type Vm, type VmOptions } from "./vm";
@@ -25,12 +24,10 @@ export interface Machine extends Omit<Vm, "powerOn" | "reboot"> {
 	/** Unbinds ENIs by the names they were bound with. */
 	unbind(...names: string[]): Promise<void>;
 	assign(name: string, address: string): Promise<void>;
-	release(name: string, address: string): Promise<void>;
 	/** The ENIs as they are, the primary first. */
 	bound(): readonly Eni[];
 	/** Waits until all of these answer the far client; the last look's missing ones in the error. */
 	untilAnswer(addresses: readonly string[], timeoutMs?: number): Promise<void>;
-	untilSilent(addresses: readonly string[], timeoutMs?: number): Promise<void>;
 	watch(addresses: readonly string[], intervalMs?: number): Watch;
 	/** Waits until a script exits with 0; its last output in the error. */
 	until(what: string, script: string, timeoutMs?: number): Promise<void>;
@@ -82,7 +79,7 @@ async function furnish(
 	const enis: Eni[] = [];
 	let made = 0;
 
-	const primary = makeEni({
+	const primary = add({
 		name: "eth0",
 		subnet: "10.0.1.0/24",
 		addresses: ["10.0.1.10"],
@@ -91,19 +88,11 @@ async function furnish(
 	await cloud.serveDhcp(primary);
 	await bind(...(options.enis ?? []));
 
-	function makeEni(eni: EniOptions): Eni {
+	function add(options: EniOptions): Eni {
 		made += 1;
-		const made16 = made.toString(16).padStart(2, "0");
-		const whole = {
-			mac: `52:54:00:be:ef:${made16}`,
-			gateway: gatewayOf(eni.subnet),
-			publicIps: {},
-			listed: true,
-			...eni,
-			addresses: [...eni.addresses],
-		};
-		enis.push(whole);
-		return whole;
+		const eni = makeEni(made, options);
+		enis.push(eni);
+		return eni;
 	}
 
 	function find(name: string): Eni {
@@ -115,7 +104,7 @@ async function furnish(
 	const tapOf = (eni: Eni) => ({ port: cloud.port(eni), mac: eni.mac });
 
 	async function bind(...more: EniOptions[]): Promise<number> {
-		const bound = more.map(makeEni);
+		const bound = more.map(add);
 		for (const eni of bound) await cloud.openPort(eni);
 		await cloud.publish(enis);
 		const times: number[] = [];
@@ -132,19 +121,17 @@ async function furnish(
 		for (const eni of gone) await cloud.closePort(eni);
 	}
 
-	async function answers(
-		what: string,
+	async function untilAnswer(
 		addresses: readonly string[],
-		isRight: (answering: string[]) => boolean,
-		timeoutMs: number,
+		timeoutMs = 60_000,
 	): Promise<void> {
 		const limit = Date.now() + timeoutMs;
 		for (;;) {
 			const answering = await cloud.answering(addresses);
-			if (isRight(answering)) return;
+			if (answering.length === addresses.length) return;
 			if (Date.now() > limit)
 				throw new Error(
-					`within ${timeoutMs} ms: ${what}; of ${addresses.join(", ")} answer ${answering.join(", ") || "none"}`,
+					`within ${timeoutMs} ms of ${addresses.join(", ")} answer ${answering.join(", ") || "none"}`,
 				);
 		}
 	}
@@ -163,27 +150,8 @@ async function furnish(
 			await cloud.assign(eni, address);
 			await cloud.publish(enis);
 		},
-		async release(name, address) {
-			const eni = find(name);
-			eni.addresses.splice(eni.addresses.indexOf(address), 1);
-			await cloud.release(eni, address);
-			await cloud.publish(enis);
-		},
 		bound: () => enis,
-		untilAnswer: (addresses, timeoutMs = 60_000) =>
-			answers(
-				"all answer",
-				addresses,
-				({ length }) => length === addresses.length,
-				timeoutMs,
-			),
-		untilSilent: (addresses, timeoutMs = 60_000) =>
-			answers(
-				"none answers",
-				addresses,
-				({ length }) => length === 0,
-				timeoutMs,
-			),
+		untilAnswer,
 		watch: cloud.watch,
 		async until(what, script, timeoutMs = 60_000) {
 			// Asked in there, without a command over the serial port for each look.

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { EniOptions } from "../sandbox/sandbox";
+import type { EniOptions } from "../sandbox/eni";
 import { type Machine, withMachine } from "./machine";
 import {
 	contentsOf,

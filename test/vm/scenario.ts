@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { expect } from "vitest";
-import type { EniOptions } from "../sandbox/sandbox";
+import type { EniOptions } from "../sandbox/eni";
 import { type Disk, installedDisk } from "./image";
 import type { Machine } from "./machine";
 import { buildPackages, type Target } from "./packages";
