@@ -29,6 +29,9 @@ export interface Namespaces {
 
 const readyWithinMs = 10_000;
 const endWithinMs = 3_000;
+// Node's pipes are sockets, and a bash that reads from one takes itself for rshd's: it runs ~/.bashrc of whoever tests,
+// unless a shell has started it.
+const belowShell = { SHLVL: "1" };
 
 /**
  * Makes the guest's and the router's namespaces, as root or as an ordinary user, held by a process
@@ -47,7 +50,11 @@ export async function openNamespaces(): Promise<Namespaces> {
 			sandboxFolder,
 		],
 		// Its own session: an interrupt from the terminal must not take the holder before its parent.
-		{ stdio: ["pipe", "pipe", "pipe"], detached: true },
+		{
+			stdio: ["pipe", "pipe", "pipe"],
+			detached: true,
+			env: { ...process.env, ...belowShell },
+		},
 	);
 	const kept: ChildProcess[] = [holder];
 	const told = await firstLines(holder, "ready").catch((error: Error) => {
@@ -75,7 +82,8 @@ export async function openNamespaces(): Promise<Namespaces> {
 		options: Options = {},
 	) {
 		const [program, ...words] = [...prefix(where), ...argv];
-		return execa(program as string, words, options);
+		const env = { ...belowShell, ...options.env };
+		return execa(program as string, words, { ...options, env });
 	}
 
 	async function add(): Promise<Namespace> {
@@ -88,6 +96,7 @@ export async function openNamespaces(): Promise<Namespaces> {
 		const keeper = spawn(program as string, words, {
 			stdio: ["pipe", "pipe", "pipe"],
 			detached: true,
+			env: { ...process.env, ...belowShell },
 		});
 		kept.push(keeper);
 		const told = await firstLines(keeper, "ready");
