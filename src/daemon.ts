@@ -60,7 +60,7 @@ const soonMs = 1000;
  */
 export async function runDaemon(
 	system: System,
-	load: () => DaemonOptions,
+	load: () => Promise<DaemonOptions>,
 ): Promise<number> {
 	const lock = await acquireDaemonLock(system).catch((error) => {
 		if (!isAgentError(error) || error.kind !== "locked") throw error;
@@ -76,10 +76,10 @@ export async function runDaemon(
 
 async function watch(
 	system: System,
-	load: () => DaemonOptions,
+	load: () => Promise<DaemonOptions>,
 ): Promise<number> {
 	const { clock, fs, log } = system;
-	let options = load();
+	let options = await load();
 	const triggers = createTriggers(system);
 	const timers = createTimers();
 	const voice = createVoice(log);
@@ -140,9 +140,9 @@ async function watch(
 			triggers.hint("lost events");
 		},
 	);
-	system.onHangup(() => {
+	async function hangUp(): Promise<void> {
 		try {
-			options = load();
+			options = await load();
 			const nextMs = clock.nowMs() + resyncMs(options.settings, clock.random());
 			timers.set("resync", Math.min(timers.at("resync"), nextMs));
 		} catch (error) {
@@ -154,6 +154,11 @@ async function watch(
 		mustAsk = true;
 		stuckUntilMs = 0;
 		triggers.add("SIGHUP");
+	}
+	// One after the other: what was written last holds.
+	let hangingUp = Promise.resolve();
+	system.onHangup(() => {
+		hangingUp = hangingUp.then(hangUp);
 	});
 
 	// A pass would begin with one more try. A person who has moved the journal away has ended that.

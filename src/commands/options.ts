@@ -27,13 +27,13 @@ const environment = {
 	restart: "ENI_CONFIGURE_RESTART",
 } as const;
 
-/** Checks flags, environment and config file together; throws an AgentError of kind `usage` that names the place. */
-export function readOptions(
+/** Checks flags, environment and config file together; rejects with an AgentError of kind `usage` that names the place. */
+export async function readOptions(
 	fs: FileSystem,
 	command: string,
 	values: Values,
 	env: NodeJS.ProcessEnv,
-): Options {
+): Promise<Options> {
 	const scalar = (name: string): string | undefined => {
 		const value = values[name];
 		if (Array.isArray(value))
@@ -50,7 +50,7 @@ export function readOptions(
 		return values[name] === true;
 	};
 	const configPath = scalar("config") ?? env.ENI_CONFIGURE_CONFIG;
-	const config = readConfig(
+	const config = await readConfig(
 		fs,
 		configPath ?? paths.config,
 		configPath !== undefined,

@@ -41,7 +41,7 @@ export async function runCommand(
 		checkLogLevel(process.env.ENI_CONFIGURE_LOG_LEVEL);
 		const { readOptions } = await import("./options.js");
 		const load = () => readOptions(system.fs, command, values, process.env);
-		const options = load();
+		const options = await load();
 		if (!options.request.dryRun) requireRoot(system, command);
 		if (command === "status") {
 			const { status } = await import("./status.js");

@@ -68,7 +68,7 @@ const nothing: JsonReport = {
 export async function pass(host: FakeHost, isSettled = false): Promise<Run> {
 	const { system, operations } = host;
 	operations.reset();
-	const { request, settings, lockTimeoutMs } = readOptions(
+	const { request, settings, lockTimeoutMs } = await readOptions(
 		system.fs,
 		"daemon",
 		{},
@@ -138,7 +138,7 @@ export async function run(
 	const start = async (): Promise<number> => {
 		try {
 			const names = nics === "" ? {} : { nics: nics.split(" ") };
-			const options = readOptions(
+			const options = await readOptions(
 				system.fs,
 				command,
 				{ json: true, ...names, ...values },

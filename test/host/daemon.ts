@@ -40,8 +40,8 @@ export async function startDaemon(
 	signals.stop = undefined;
 	// Else it would go on, and the host's time with it, for as long as the test run.
 	onTestFinished(() => host.endProcess());
-	const load = () => {
-		const options = readOptions(system.fs, "daemon", values, {});
+	const load = async () => {
+		const options = await readOptions(system.fs, "daemon", values, {});
 		const { request, settings, lockTimeoutMs } = options;
 		return { request, settings, lockTimeoutMs };
 	};

@@ -25,7 +25,7 @@ async function statusOf(host: FakeHost, values: Values = {}): Promise<Shown> {
 	const before = machine();
 	const show = async (json: boolean) => {
 		let text = "";
-		const options = readOptions(
+		const options = await readOptions(
 			host.system.fs,
 			"status",
 			{ ...values, json },

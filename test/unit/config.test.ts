@@ -3,7 +3,7 @@ import { Volume } from "memfs";
 import { describe, expect, test } from "vitest";
 import { readConfig } from "../../src/config.js";
 import type { FileSystem } from "../../src/system.js";
-import { errorOf } from "./given.js";
+import { rejectionOf } from "./given.js";
 import { hostile } from "./hostile.js";
 
 const path = "/etc/eni-configure/config.yaml";
@@ -16,10 +16,10 @@ const holding = (text: string | Buffer) => {
 const read = (text: string | Buffer) => readConfig(holding(text), path, true);
 
 describe("the config file", () => {
-	test("may be missing at its default place, and not where it was named", () => {
+	test("may be missing at its default place, and not where it was named", async () => {
 		const empty = new Volume() as unknown as FileSystem;
-		expect(readConfig(empty, path, false)).toEqual({});
-		expect(errorOf(() => readConfig(empty, path, true))).toMatchObject({
+		expect(await readConfig(empty, path, false)).toEqual({});
+		expect(await rejectionOf(readConfig(empty, path, true))).toMatchObject({
 			kind: "usage",
 			message: `${path}: there is no such file`,
 		});
@@ -27,13 +27,13 @@ describe("the config file", () => {
 
 	test.each(["", "\n", "# nothing yet\n", "---\n", "null\n"])(
 		"may hold nothing: %j",
-		(text) => {
-			expect(read(text)).toEqual({});
+		async (text) => {
+			expect(await read(text)).toEqual({});
 		},
 	);
 
-	test("holds settings and addresses by MAC or by name", () => {
-		const config = read(
+	test("holds settings and addresses by MAC or by name", async () => {
+		const config = await read(
 			[
 				"metadataUrl: http://127.0.0.1:8080/meta-data",
 				"restart: interface",
@@ -102,15 +102,15 @@ describe("the config file", () => {
 		["restart: auto\nrestart: none\n", /line 2: .*unique/i],
 		["restart: [\n", /line \d+: /],
 		["a: &a [1]\nb: *nothing\n", /./],
-	])("%j is refused with its place", (text, message) => {
-		const error = errorOf(() => read(text));
+	])("%j is refused with its place", async (text, message) => {
+		const error = await rejectionOf(read(text));
 		expect(error.kind).toBe("usage");
 		expect(error.message).toMatch(message);
 		expect(error.message.startsWith(path)).toBe(true);
 		expect(error.message).not.toContain("\n");
 	});
 
-	test("a billion laughs ends at once", () => {
+	test("a billion laughs ends at once", async () => {
 		const levels = Array.from(
 			{ length: 12 },
 			(_, at) =>
@@ -118,7 +118,7 @@ describe("the config file", () => {
 					.fill(at === 0 ? "lol" : `*l${at - 1}`)
 					.join(", ")}]`,
 		);
-		expect(errorOf(() => read(levels.join("\n"))).kind).toBe("usage");
+		expect((await rejectionOf(read(levels.join("\n")))).kind).toBe("usage");
 	});
 
 	test.each([
@@ -243,8 +243,8 @@ describe("the config file", () => {
 		],
 	] as [string, string | Buffer, RegExp][])(
 		"%s is refused in one line",
-		(_, text, message) => {
-			const error = errorOf(() => read(text));
+		async (_, text, message) => {
+			const error = await rejectionOf(read(text));
 			expect(error.kind).toBe("usage");
 			expect(error.message).toMatch(message);
 			expect(error.message).toMatch(/^[^\p{Cc}\p{Cf}]{1,400}$/u);
@@ -252,10 +252,10 @@ describe("the config file", () => {
 		},
 	);
 
-	test("a byte order mark, an anchor and an alias are YAML too", () => {
-		expect(read("\ufeffrestart: none\n")).toEqual({ restart: "none" });
+	test("a byte order mark, an anchor and an alias are YAML too", async () => {
+		expect(await read("\ufeffrestart: none\n")).toEqual({ restart: "none" });
 		expect(
-			read("exclude: {names: &n ['wg*'], drivers: *n}\n").exclude,
+			(await read("exclude: {names: &n ['wg*'], drivers: *n}\n")).exclude,
 		).toMatchObject({ names: ["wg*"], drivers: ["wg*"] });
 	});
 
@@ -286,21 +286,21 @@ describe("the config file", () => {
 		["tabs", `${"\t".repeat(65_000)}a`],
 		["colons", ":".repeat(65_000)],
 		["backslashes", `"${"\\".repeat(65_000)}`],
-	])("64 KiB of %s end in a line, in good time", (_, text) => {
+	])("64 KiB of %s end in a line, in good time", async (_, text) => {
 		const start = Date.now();
-		const error = errorOf(() => read(text));
+		const error = await rejectionOf(read(text));
 		expect(error.kind).toBe("usage");
 		expect(error.message).toMatch(/^[^\p{Cc}]{1,400}$/u);
 		// Generous: it only has to catch what would never end.
-		expect(Date.now() - start).toBeLessThan(5000);
+		expect(Date.now() - start).toBeLessThan(20_000);
 	});
 
 	test("keys that are no plain text cause no warning of the runtime", async () => {
 		const said: Error[] = [];
 		const listen = (warning: Error) => said.push(warning);
 		process.on("warning", listen);
-		errorOf(() => read("{[a]: 1}\n"));
-		errorOf(() => read("? {a: b}\n: c\n"));
+		await rejectionOf(read("{[a]: 1}\n"));
+		await rejectionOf(read("? {a: b}\n: c\n"));
 		await new Promise((resolve) => setImmediate(resolve));
 		process.off("warning", listen);
 		expect(said).toEqual([]);
@@ -324,13 +324,13 @@ describe("the config file", () => {
 		],
 	])(
 		"%s in its place is refused, even where it may be missing",
-		(_, place, message) => {
+		async (_, place, message) => {
 			const volume = new Volume();
 			volume.mkdirSync("/etc/eni-configure", { recursive: true });
 			place(volume);
 			const fs = volume as unknown as FileSystem;
 			for (const isRequired of [true, false]) {
-				const error = errorOf(() => readConfig(fs, path, isRequired));
+				const error = await rejectionOf(readConfig(fs, path, isRequired));
 				expect(error.kind).toBe("usage");
 				expect(error.message).toMatch(message);
 				expect(error.message.startsWith(path)).toBe(true);
@@ -338,24 +338,26 @@ describe("the config file", () => {
 		},
 	);
 
-	test("larger than 64 KiB is refused without reading on", () => {
-		expect(() => read(`# ${"x".repeat(70_000)}\n`)).toThrow(
+	test("larger than 64 KiB is refused without reading on", async () => {
+		await expect(read(`# ${"x".repeat(70_000)}\n`)).rejects.toThrow(
 			/larger than the 65536 bytes/,
 		);
 	});
 
-	test("one MAC in two spellings is refused: which entry counts cannot be known", () => {
+	test("one MAC in two spellings is refused: which entry counts cannot be known", async () => {
 		const entry = "{addresses: [192.168.1.62/26], gateway: 192.168.1.1}";
 		expect(
-			errorOf(() =>
-				read(
-					`interfaces:\n  "52:54:00:bf:b3:51": ${entry}\n  "52:54:00:BF:B3:51": ${entry}\n`,
-				),
+			(
+				await rejectionOf(
+					read(
+						`interfaces:\n  "52:54:00:bf:b3:51": ${entry}\n  "52:54:00:BF:B3:51": ${entry}\n`,
+					),
+				)
 			).kind,
 		).toBe("usage");
 	});
 
-	test("hostile text in any value is refused in one line", () => {
+	test("hostile text in any value is refused in one line", async () => {
 		for (const text of hostile) {
 			const quoted = JSON.stringify(text);
 			for (const line of [
@@ -370,14 +372,14 @@ describe("the config file", () => {
 				`interfaces: {eth1: {addresses: [192.168.1.62/26], gateway: ${quoted}}}`,
 				`interfaces: {eth1: {addresses: [192.168.1.62], netmask: ${quoted}, gateway: 192.168.1.1}}`,
 			]) {
-				const error = errorOf(() => read(line));
+				const error = await rejectionOf(read(line));
 				expect(error.kind).toBe("usage");
 				expect(error.message).toMatch(/^[^\p{Cc}]{1,400}$/u);
 			}
 		}
 	});
 
-	test("any bytes at all give settings or one line, never a crash", () => {
+	test("any bytes at all give settings or one line, never a crash", async () => {
 		const word = fc.constantFrom(
 			"restart",
 			"exclude",
@@ -408,10 +410,10 @@ describe("the config file", () => {
 				.array(word, { maxLength: 20 })
 				.map((words) => Buffer.from(words.join(""))),
 		);
-		fc.assert(
-			fc.property(text, (bytes) => {
+		await fc.assert(
+			fc.asyncProperty(text, async (bytes) => {
 				try {
-					expect(typeof read(bytes)).toBe("object");
+					expect(typeof (await read(bytes))).toBe("object");
 				} catch (error) {
 					expect((error as { kind?: string }).kind).toBe("usage");
 					expect((error as Error).message).not.toContain("\n");

@@ -224,6 +224,18 @@ export function specOf(spec: Partial<InterfaceSpec> = {}): InterfaceSpec {
 	};
 }
 
+/** The AgentError that a promise is rejected with; fails where it is not. */
+export async function rejectionOf(
+	promise: Promise<unknown>,
+): Promise<{ kind: string; message: string; exitCode: number }> {
+	const settled = await promise.then(
+		() => undefined,
+		(error) => error,
+	);
+	if (settled === undefined) throw new Error("it was accepted");
+	return settled;
+}
+
 /** The AgentError that a call ends in; fails where it does not throw. */
 export function errorOf(call: () => unknown): {
 	kind: string;

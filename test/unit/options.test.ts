@@ -3,7 +3,7 @@ import { Volume } from "memfs";
 import { describe, expect, test } from "vitest";
 import { readOptions, type Values } from "../../src/commands/options.js";
 import type { FileSystem } from "../../src/system.js";
-import { errorOf } from "./given.js";
+import { rejectionOf } from "./given.js";
 import { hostile, hostileAround } from "./hostile.js";
 
 const withConfig = (text?: string) => {
@@ -25,8 +25,8 @@ const read = (
 	);
 
 describe("settings", () => {
-	test("have one good default each", () => {
-		expect(read({}).settings).toEqual({
+	test("have one good default each", async () => {
+		expect((await read({})).settings).toEqual({
 			metadataUrls: [
 				"http://169.254.0.23/latest/meta-data",
 				"http://metadata.tencentyun.com/latest/meta-data",
@@ -40,7 +40,7 @@ describe("settings", () => {
 			managePrimary: false,
 			resyncSeconds: 60,
 		});
-		expect(read({})).toMatchObject({
+		expect(await read({})).toMatchObject({
 			wait: false,
 			waitTimeoutMs: 60_000,
 			lockTimeoutMs: 60_000,
@@ -48,34 +48,41 @@ describe("settings", () => {
 		});
 	});
 
-	test("come from the flag, else the environment, else the config", () => {
+	test("come from the flag, else the environment, else the config", async () => {
 		const env = { ENI_CONFIGURE_RESTART: "interface" };
 		const config = "restart: none\n";
-		expect(read({}, { config }).settings.restart).toBe("none");
-		expect(read({}, { config, env }).settings.restart).toBe("interface");
-		expect(read({ restart: "service" }, { config, env }).settings.restart).toBe(
-			"service",
+		expect((await read({}, { config })).settings.restart).toBe("none");
+		expect((await read({}, { config, env })).settings.restart).toBe(
+			"interface",
 		);
+		expect(
+			(await read({ restart: "service" }, { config, env })).settings.restart,
+		).toBe("service");
 	});
 
-	test("a config named by the environment has to be there", () => {
+	test("a config named by the environment has to be there", async () => {
 		expect(
-			errorOf(() => read({}, { env: { ENI_CONFIGURE_CONFIG: "/none.yaml" } }))
-				.message,
+			(
+				await rejectionOf(
+					read({}, { env: { ENI_CONFIGURE_CONFIG: "/none.yaml" } }),
+				)
+			).message,
 		).toContain("/none.yaml");
 	});
 
-	test("only the environment variables of the table count", () => {
+	test("only the environment variables of the table count", async () => {
 		expect(
-			read(
-				{},
-				{
-					env: {
-						ENI_CONFIGURE_ROUTING: "none",
-						ENI_CONFIGURE_FORCE: "1",
-						RESTART: "none",
+			(
+				await read(
+					{},
+					{
+						env: {
+							ENI_CONFIGURE_ROUTING: "none",
+							ENI_CONFIGURE_FORCE: "1",
+							RESTART: "none",
+						},
 					},
-				},
+				)
 			).settings,
 		).toMatchObject({ routing: "policy", restart: "auto" });
 	});
@@ -116,16 +123,18 @@ describe("settings", () => {
 		[{ "lock-timeout": "1e9" }, {}, /--lock-timeout/],
 	] as [Values, NodeJS.ProcessEnv, RegExp][])(
 		"%j %j is refused, and the place is named",
-		(values, env, message) => {
-			expect(errorOf(() => read(values, { env }))).toMatchObject({
+		async (values, env, message) => {
+			expect(await rejectionOf(read(values, { env }))).toMatchObject({
 				kind: "usage",
 				message: expect.stringMatching(message),
 			});
 		},
 	);
 
-	test("a wait-timeout may have a fraction, and nothing at all is no wait", () => {
-		expect(read({ "wait-timeout": "2.5", "lock-timeout": "0" })).toMatchObject({
+	test("a wait-timeout may have a fraction, and nothing at all is no wait", async () => {
+		expect(
+			await read({ "wait-timeout": "2.5", "lock-timeout": "0" }),
+		).toMatchObject({
 			waitTimeoutMs: 2500,
 			lockTimeoutMs: 0,
 		});
@@ -170,52 +179,62 @@ describe("what is asked", () => {
 			{ address: "192.168.1.62/26", gateway: ["192.168.1.1", "192.168.1.2"] },
 			/--gateway is given 2 times/,
 		],
-	] as [Values, RegExp][])("%j is refused", (values, message) => {
-		expect(errorOf(() => read(values))).toMatchObject({
+	] as [Values, RegExp][])("%j is refused", async (values, message) => {
+		expect(await rejectionOf(read(values))).toMatchObject({
 			kind: "usage",
 			message: expect.stringMatching(message),
 		});
 	});
 
-	test("addresses may be repeated or joined by commas", () => {
+	test("addresses may be repeated or joined by commas", async () => {
 		const expected = {
 			addresses: ["192.168.1.62/26", "192.168.1.40/32"],
 			gateway: "192.168.1.1",
 		};
 		expect(
-			read({
-				address: ["192.168.1.62/26", "192.168.1.40"],
-				gateway: "192.168.1.1",
-			}).request.flags,
+			(
+				await read({
+					address: ["192.168.1.62/26", "192.168.1.40"],
+					gateway: "192.168.1.1",
+				})
+			).request.flags,
 		).toEqual(expected);
 		expect(
-			read({ address: "192.168.1.62/26,192.168.1.40", gateway: "192.168.1.1" })
-				.request.flags,
+			(
+				await read({
+					address: "192.168.1.62/26,192.168.1.40",
+					gateway: "192.168.1.1",
+				})
+			).request.flags,
 		).toEqual(expected);
 	});
 
-	test("the same NIC twice is one NIC", () => {
-		expect(read({ nics: ["eth1", "eth1"] }).request.targets).toEqual(["eth1"]);
+	test("the same NIC twice is one NIC", async () => {
+		expect((await read({ nics: ["eth1", "eth1"] })).request.targets).toEqual([
+			"eth1",
+		]);
 	});
 
-	test("plan and status change nothing, remove removes, --all means all", () => {
-		expect(read({}, { command: "plan" }).request).toMatchObject({
+	test("plan and status change nothing, remove removes, --all means all", async () => {
+		expect((await read({}, { command: "plan" })).request).toMatchObject({
 			verb: "configure",
 			dryRun: true,
 		});
-		expect(read({ nics: [] }, { command: "status" }).request).toMatchObject({
+		expect(
+			(await read({ nics: [] }, { command: "status" })).request,
+		).toMatchObject({
 			targets: "all",
 			dryRun: true,
 		});
-		expect(read({ "dry-run": true }).request.dryRun).toBe(true);
-		expect(read({}, { command: "remove" }).request).toMatchObject({
+		expect((await read({ "dry-run": true })).request.dryRun).toBe(true);
+		expect((await read({}, { command: "remove" })).request).toMatchObject({
 			verb: "remove",
 			dryRun: false,
 		});
-		expect(read({ nics: [], all: true }).request.targets).toBe("all");
+		expect((await read({ nics: [], all: true })).request.targets).toBe("all");
 	});
 
-	test("hostile text in any flag, variable or name is refused in one line", () => {
+	test("hostile text in any flag, variable or name is refused in one line", async () => {
 		const flags = [
 			"address",
 			"gateway",
@@ -232,11 +251,11 @@ describe("what is asked", () => {
 			"ENI_CONFIGURE_BACKEND",
 			"ENI_CONFIGURE_RESTART",
 		];
-		fc.assert(
-			fc.property(
+		await fc.assert(
+			fc.asyncProperty(
 				fc.constantFrom(...flags),
 				hostileAround(fc.constantFrom("192.168.1.62/26", "eth1", "auto", "5")),
-				(flag, text) => {
+				async (flag, text) => {
 					const env = flag.startsWith("ENI") ? { [flag]: text } : {};
 					const own =
 						flag === "nics"
@@ -253,7 +272,7 @@ describe("what is asked", () => {
 										? { address: text, gateway: "192.168.1.1" }
 										: { [flag]: text };
 					try {
-						const { request, settings } = read(
+						const { request, settings } = await read(
 							flag.startsWith("ENI") ? {} : own,
 							{ env },
 						);
@@ -273,14 +292,18 @@ describe("what is asked", () => {
 		);
 	});
 
-	test("known hostile strings never pass as a NIC or a metadata address", () => {
+	test("known hostile strings never pass as a NIC or a metadata address", async () => {
 		for (const text of hostile) {
-			expect(errorOf(() => read({ nics: [text] })).kind).toBe("usage");
-			expect(errorOf(() => read({ "metadata-url": text })).kind).toBe("usage");
+			expect((await rejectionOf(read({ nics: [text] }))).kind).toBe("usage");
+			expect((await rejectionOf(read({ "metadata-url": text }))).kind).toBe(
+				"usage",
+			);
 			// A host of letters, digits and dots only is no danger, just nowhere.
 			if (/[^0-9a-z./]/.test(text)) {
 				const url = `http://${text}`;
-				expect(errorOf(() => read({ "metadata-url": url })).kind).toBe("usage");
+				expect((await rejectionOf(read({ "metadata-url": url }))).kind).toBe(
+					"usage",
+				);
 			}
 		}
 	});

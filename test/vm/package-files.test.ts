@@ -31,9 +31,9 @@ function configOf(text: string) {
 }
 
 /** Keys that the agent's reader names when it meets an unknown one at the given place. */
-function knownKeys(text: string): string[] {
+async function knownKeys(text: string): Promise<string[]> {
 	try {
-		configOf(text);
+		await configOf(text);
 	} catch (error) {
 		const [, keys = ""] =
 			/expected one of (.+)$/.exec((error as Error).message) ?? [];
@@ -63,38 +63,42 @@ describe("config.yaml", () => {
 			return blocks;
 		}, []);
 
-	test("is all comments, which the agent takes for an empty config", () => {
+	test("is all comments, which the agent takes for an empty config", async () => {
 		expect(
 			text.split("\n").filter((line) => line !== "" && !line.startsWith("#")),
 		).toEqual([]);
-		expect(configOf(text)).toEqual({});
+		expect(await configOf(text)).toEqual({});
 	});
 
-	test("has every key that the agent knows, and no other", () => {
+	test("has every key that the agent knows, and no other", async () => {
 		expect(settings.map((block) => block.split(":")[0]).sort()).toEqual(
-			topKeys().sort(),
+			(await topKeys()).sort(),
 		);
 		const all = parse(settings.join(""));
-		expect(Object.keys(all.exclude).sort()).toEqual(excludeKeys().sort());
+		expect(Object.keys(all.exclude).sort()).toEqual(
+			(await excludeKeys()).sort(),
+		);
 		const inInterfaces = Object.values<object>(all.interfaces).flatMap(
 			Object.keys,
 		);
-		expect([...new Set(inInterfaces)].sort()).toEqual(interfaceKeys().sort());
+		expect([...new Set(inInterfaces)].sort()).toEqual(
+			(await interfaceKeys()).sort(),
+		);
 	});
 
 	test.each(settings.map((block) => [block.split(":")[0] ?? "", block]))(
 		"is accepted with the comment taken off %s",
-		(key, block) => {
+		async (key, block) => {
 			const commented = block.replace(/^(?=.)/gm, "#");
 			expect(text).toContain(commented);
-			expect(Object.keys(configOf(text.replace(commented, block)))).toEqual([
-				key,
-			]);
+			expect(
+				Object.keys(await configOf(text.replace(commented, block))),
+			).toEqual([key]);
 		},
 	);
 
-	test("is accepted with all comments taken off, and shows the defaults", () => {
-		const { exclude, interfaces, metadataUrl, ...scalars } = configOf(
+	test("is accepted with all comments taken off, and shows the defaults", async () => {
+		const { exclude, interfaces, metadataUrl, ...scalars } = await configOf(
 			text
 				.split("\n")
 				.map((line) => (isSetting(line) ? line.slice(1) : line))
@@ -187,15 +191,16 @@ describe("eni-configure(8)", () => {
 	});
 	const variable = /ENI_CONFIGURE_[A-Z_]+/g;
 
-	test("explains every config key", () => {
+	test("explains every config key", async () => {
 		const words = section("CONFIG").split(/[\s",<>]+/);
-		for (const key of topKeys())
+		for (const key of await topKeys())
 			expect(
 				words.some((word) => word.replace(/[.:].*/, "") === key),
 				key,
 			).toBe(true);
-		for (const key of excludeKeys()) expect(words).toContain(`exclude.${key}`);
-		for (const key of interfaceKeys())
+		for (const key of await excludeKeys())
+			expect(words).toContain(`exclude.${key}`);
+		for (const key of await interfaceKeys())
 			expect(
 				words.some((word) => word.endsWith(`.${key}`)),
 				key,
