@@ -1,16 +1,15 @@
-import ipaddr from "ipaddr.js";
-
 /**
  * The most addresses one NIC gets. The guide's table ends at 30 and newer sizes allow some more; with
  * 512 an ifcfg file is still below the 64 KiB that is read back of one (about 80 bytes an address).
  */
 export const maxAddresses = 512;
 
+const octet = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
+const quad = new RegExp(`^${octet}(?:\\.${octet}){3}$`);
+
 /** Whether text is a dotted quad in decimal, without leading zeros: nothing a shell could read otherwise. */
 export function isIpv4(text: string): boolean {
-	return (
-		/^[0-9.]{7,15}$/.test(text) && ipaddr.IPv4.isValidFourPartDecimal(text)
-	);
+	return quad.test(text);
 }
 
 /** Splits `192.168.1.62/26`; undefined when it is not an IPv4 address with a prefix of 0 to 32. */
@@ -31,44 +30,61 @@ export function ipOf(cidr: string): string {
 /** The prefix length of a dotted-quad mask; undefined when its bits are not contiguous. */
 export function prefixOfMask(mask: string): number | undefined {
 	if (!isIpv4(mask)) return undefined;
-	return ipaddr.IPv4.parse(mask).prefixLengthFromSubnetMask() ?? undefined;
+	const prefix = 32 - Math.log2(2 ** 32 - numberOf(mask));
+	// The logarithm of a number next to a power of two may be rounded to a whole one.
+	return Number.isInteger(prefix) && maskOfPrefix(prefix) === mask
+		? prefix
+		: undefined;
 }
 
 /** 26 becomes 255.255.255.192. */
 export function maskOfPrefix(prefix: number): string {
-	return ipaddr.IPv4.subnetMaskFromPrefixLength(prefix).toString();
+	return textOf(2 ** 32 - 2 ** (32 - prefix));
 }
 
 /** The network in canonical form: 192.168.1.62 with 26 becomes 192.168.1.0/26. */
 export function subnetOf(ip: string, prefix: number): string {
-	return `${ipaddr.IPv4.networkAddressFromCIDR(`${ip}/${prefix}`).toString()}/${prefix}`;
+	return `${textOf(firstOf(ip, prefix))}/${prefix}`;
 }
 
 /** Whether ip lies inside the CIDR. */
 export function isInside(ip: string, cidr: string): boolean {
-	const [network, prefix] = ipaddr.IPv4.parseCIDR(cidr);
-	return ipaddr.IPv4.parse(ip).match(network, prefix);
+	const prefix = Number(cidr.split("/")[1]);
+	return firstOf(ip, prefix) === firstOf(ipOf(cidr), prefix);
 }
 
 /** The address as an unsigned number, for ordering. */
 export function numberOf(ip: string): number {
-	return ipaddr.IPv4.parse(ip)
-		.toByteArray()
-		.reduce((sum, byte) => sum * 256 + byte, 0);
+	let number = 0;
+	for (const part of ip.split(".")) number = number * 256 + Number(part);
+	return number;
+}
+
+// The lowest address of the subnet around ip. No bit operators: theirs are signed.
+function firstOf(ip: string, prefix: number): number {
+	const size = 2 ** (32 - prefix);
+	return Math.floor(numberOf(ip) / size) * size;
+}
+
+function textOf(number: number): string {
+	const parts = [24, 16, 8, 0].map(
+		(shift) => Math.floor(number / 2 ** shift) % 256,
+	);
+	return parts.join(".");
 }
 
 export function compareIps(a: string, b: string): number {
 	return numberOf(a) - numberOf(b);
 }
 
-// By ipaddr.js' names for them.
-const unfitRanges: Record<string, string> = {
-	unspecified: "lies in 0.0.0.0/8",
-	loopback: "is a loopback address",
-	linkLocal: "is a link-local address",
-	multicast: "is a multicast address",
-	broadcast: "is the broadcast address of all networks",
-};
+const unfitRanges: readonly (readonly [range: string, why: string])[] = [
+	["0.0.0.0/8", "lies in 0.0.0.0/8"],
+	["127.0.0.0/8", "is a loopback address"],
+	["169.254.0.0/16", "is a link-local address"],
+	["224.0.0.0/4", "is a multicast address"],
+	["255.255.255.255/32", "is the broadcast address of all networks"],
+	["240.0.0.0/4", "lies in the reserved 240.0.0.0/4"],
+];
 
 /**
  * Why an address cannot stand on a NIC, or undefined when it can: only unicast that a VPC
@@ -79,19 +95,15 @@ export function hostAddressProblem(
 	prefix: number,
 ): string | undefined {
 	if (!isIpv4(ip)) return "is not an IPv4 address";
-	const unfit = unfitRanges[ipaddr.IPv4.parse(ip).range()];
-	if (unfit) return unfit;
-	const first = Number(ip.split(".")[0]);
-	if (first >= 240) return "lies in the reserved 240.0.0.0/4";
+	const unfit = unfitRanges.find(([range]) => isInside(ip, range));
+	if (unfit) return unfit[1];
 	if (prefix < 8) return `has a mask of /${prefix}: expected /8 to /32`;
 	if (prefix > 30) return undefined;
-	const cidr = `${ip}/${prefix}`;
-	if (ipaddr.IPv4.networkAddressFromCIDR(cidr).toString() === ip) {
-		return `is the network address of ${cidr}`;
-	}
-	if (ipaddr.IPv4.broadcastAddressFromCIDR(cidr).toString() === ip) {
-		return `is the broadcast address of ${cidr}`;
-	}
+	const first = firstOf(ip, prefix);
+	if (numberOf(ip) === first)
+		return `is the network address of ${ip}/${prefix}`;
+	if (numberOf(ip) === first + 2 ** (32 - prefix) - 1)
+		return `is the broadcast address of ${ip}/${prefix}`;
 	return undefined;
 }
 
