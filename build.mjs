@@ -2,11 +2,12 @@
 // share, as CommonJS for Node 16. dist/ needs nothing beside it and can be copied anywhere.
 // `--out DIR` builds there instead; `--inputs FILE` writes down the files that went into it, as JSON:
 // the package has to carry the licences of those that came from npm.
-import { chmod, cp, mkdir, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, transform } from "esbuild";
+import { precompiledModule } from "./packaging/precompile.mjs";
 
 const root = path.dirname(fileURLToPath(import.meta.url));
 const out = path.resolve(option("--out") ?? path.join(root, "dist"));
@@ -16,6 +17,33 @@ function option(name) {
 	const at = process.argv.indexOf(name);
 	return at < 0 ? undefined : process.argv[at + 1];
 }
+
+const require = createRequire(import.meta.url);
+const templates = {
+	name: "templates",
+	setup: ({ onLoad }) =>
+		onLoad({ filter: /\/src\/precompiled-templates\.ts$/ }, () => ({
+			contents: precompiledModule(path.join(root, "templates")),
+		})),
+};
+// Handlebars' compiler looks for it, and does without where it is not to be had.
+const noSourceMap = {
+	name: "no-source-map",
+	setup: ({ onLoad }) =>
+		onLoad({ filter: /\/node_modules\/source-map\// }, () => ({
+			contents: "",
+		})),
+};
+// Our own names are left as they are, for stack traces.
+const shortNames = {
+	name: "short-names",
+	setup: ({ onLoad }) =>
+		onLoad({ filter: /\/node_modules\/.*\.[cm]?js$/ }, async ({ path }) => {
+			const source = await readFile(path, "utf8");
+			const { code } = await transform(source, { minifyIdentifiers: true });
+			return { contents: code };
+		}),
+};
 
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
@@ -37,8 +65,14 @@ const { metafile, outputFiles } = await build({
 	format: "esm",
 	target: "node16",
 	legalComments: "none",
-	// The ES module build of yargs leaves out the word wrap that its help needs.
-	alias: { yargs: createRequire(import.meta.url).resolve("yargs") },
+	alias: {
+		// The ES module build of yargs leaves out the word wrap that its help needs.
+		yargs: require.resolve("yargs"),
+		// Without what prints syntax trees, and what loads .hbs files as modules.
+		"handlebars/runtime": require.resolve("handlebars/runtime"),
+		handlebars: require.resolve("handlebars/dist/cjs/handlebars.js"),
+	},
+	plugins: [templates, noSourceMap, shortNames],
 	logLevel: "warning",
 });
 for (const input of Object.keys(metafile.inputs))

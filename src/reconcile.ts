@@ -59,7 +59,7 @@ export async function reconcile(
 		if (lock) recovered = await recover(system, lock.fd, lockTimeoutMs);
 		if (recovered) time("recover");
 		// Before anything is asked of the network: a host that is not supported is refused as it is.
-		const means = chooseMeans(system, request, settings);
+		const means = await chooseMeans(system, request, settings);
 		const observed = await observe(system, request, settings);
 		time("observe");
 		const desired = desire(observed, request, settings);

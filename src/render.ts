@@ -8,7 +8,7 @@ import {
 } from "./grammar.js";
 import { ipOf, maskOfPrefix, parseCidr } from "./ipv4.js";
 import type { InterfaceSpec } from "./model.js";
-import { createEngine, templateProblem } from "./template-language.js";
+import { type Engine, templateProblem } from "./template-language.js";
 
 export const templateNames = ["ifcfg", "route", "rule", "sysctl"] as const;
 export type TemplateName = (typeof templateNames)[number];
@@ -43,12 +43,11 @@ export interface Renderer {
 }
 
 /**
- * A renderer for the given templates. Values are validated before they get here and the result
+ * A renderer for the given templates, with an engine for them. Values are validated before they get here and the result
  * is checked against the file kind's grammar, whoever wrote the template: an AgentError of kind
  * `usage` names the template, the line and what was expected.
  */
-export function createRenderer(templates: Templates): Renderer {
-	const engine = createEngine();
+export function createRenderer(templates: Templates, engine: Engine): Renderer {
 	const compiled = new Map<TemplateName, (data: object) => string>();
 	function render(
 		name: TemplateName,

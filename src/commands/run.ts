@@ -1,11 +1,16 @@
 import { fstatSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
+import { runDaemon } from "../daemon.js";
 import { AgentError, isAgentError, messageOf } from "../errors.js";
 import { escapeSteering, printableLines, quote } from "../quote.js";
 import { realSystem } from "../real-system.js";
 import type { LogLevel, System } from "../system.js";
-import type { Values } from "./options.js";
+import { boot } from "./boot.js";
+import { configure } from "./configure.js";
+import { readOptions, type Values } from "./options.js";
 import { printError } from "./print.js";
+import { rollback } from "./rollback.js";
+import { status } from "./status.js";
 
 const priorities: Record<LogLevel, number> = {
 	error: 3,
@@ -35,29 +40,23 @@ export async function runCommand(
 	try {
 		// Goes by no config, flag or variable: whatever is wrong with these must not keep it from its work.
 		if (command === "boot") {
-			const { boot } = await import("./boot.js");
 			return await boot(system);
 		}
 		checkLogLevel(process.env.ENI_CONFIGURE_LOG_LEVEL);
-		const { readOptions } = await import("./options.js");
 		const load = () => readOptions(system.fs, command, values, process.env);
 		const options = await load();
 		if (!options.request.dryRun) requireRoot(system, command);
 		if (command === "status") {
-			const { status } = await import("./status.js");
 			return await status(system, options, writeTo(options.json));
 		}
 		if (command === "daemon") {
 			// Else V8 takes up to 48 MiB for new objects after some busy passes, and keeps them for good.
 			setFlagsFromString("--semi-space-growth-factor=1");
-			const { runDaemon } = await import("../daemon.js");
 			return await runDaemon(system, load);
 		}
 		if (command === "rollback") {
-			const { rollback } = await import("./rollback.js");
 			return await rollback(system, options, writeTo(options.json));
 		}
-		const { configure } = await import("./configure.js");
 		return await configure(system, command, options, writeTo(options.json));
 	} catch (error) {
 		const known = isAgentError(error)

@@ -79,7 +79,11 @@ export async function status(
 		);
 		if (hidden.includes(paths.state))
 			problems.push("what differs is not known without the record");
-		else Object.assign(view, compare(sight, options, seen, hidden, problems));
+		else
+			Object.assign(
+				view,
+				await compare(sight, options, seen, hidden, problems),
+			);
 	} else view.error = messageOf(seen.error);
 	view.attention = toAttend(view, {
 		hasJournal: hasJournal(system.fs),
@@ -148,15 +152,15 @@ function withoutUnreadable(system: System): {
 }
 
 // Two dry plans: of the record alone, whatever the cloud says now, and of all that is known.
-function compare(
+async function compare(
 	system: System,
 	{ request, settings }: Options,
 	{ observed, desired }: { observed: Observed; desired: Desired },
 	hidden: string[],
 	problems: string[],
-): Partial<StatusView> {
+): Promise<Partial<StatusView>> {
 	try {
-		const means = chooseMeans(system, request, settings);
+		const means = await chooseMeans(system, request, settings);
 		const stepsOf = (seen: Observed, wanted: Desired): Step[] =>
 			linksOf({ desired: wanted }).length > 0 || wanted.extras
 				? makePlan(seen, wanted, means).steps.filter(

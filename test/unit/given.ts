@@ -28,6 +28,7 @@ import {
 } from "../../src/render.js";
 import { mergeSettings, type PartialSettings } from "../../src/settings.js";
 import { emptyState } from "../../src/state.js";
+import { compilingEngine } from "../../src/template-compiler.js";
 
 const root = join(__dirname, "../..");
 const scripts = "/etc/sysconfig/network-scripts";
@@ -62,7 +63,12 @@ export function templates(
 	) as Templates;
 }
 
-export const renderer: Renderer = createRenderer(templates());
+export const renderer: Renderer = rendererOf(templates());
+
+/** A renderer whose templates are compiled as they come. */
+export function rendererOf(given: Templates): Renderer {
+	return createRenderer(given, compilingEngine());
+}
 
 /** A file in the network-scripts directory: text as it stands, or the body of one of ours. */
 export type FileText = string[] | { ours: string[] };

@@ -2,13 +2,13 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ifcfgProblem, routeProblem, ruleProblem } from "../../src/grammar.js";
 import type { InterfaceSpec } from "../../src/model.js";
-import { createRenderer } from "../../src/render.js";
 import { spec as anySpec } from "./arbitraries.js";
 import {
 	casesIn,
 	errorOf,
 	readFixture,
 	renderer,
+	rendererOf,
 	specOf,
 	templates,
 } from "./given.js";
@@ -119,7 +119,7 @@ describe("a template of the user's own", () => {
 	const standard = templates().ifcfg.text;
 
 	test("may add a plain line", () => {
-		const own = createRenderer(templates({ ifcfg: `${standard}MTU="1400"\n` }));
+		const own = rendererOf(templates({ ifcfg: `${standard}MTU="1400"\n` }));
 		expect(own.ifcfg(specOf())).toContain('\nMTU="1400"\n');
 	});
 
@@ -134,7 +134,7 @@ describe("a template of the user's own", () => {
 		["what was never given", "{{nothing}}\n", /nothing/],
 		["broken syntax", "{{#each further}}\n", /Parse error|expecting/i],
 	])("is refused, by its own name, for %s", (_, line, reason) => {
-		const own = createRenderer(templates({ ifcfg: standard + line }));
+		const own = rendererOf(templates({ ifcfg: standard + line }));
 		const error = errorOf(() => own.ifcfg(specOf()));
 		expect(error.exitCode).toBe(2);
 		expect(error.message).toMatch(reason);
@@ -151,7 +151,7 @@ describe("a template of the user's own", () => {
 		"IPADDR",
 		"DEFROUTE",
 	])("is refused when it leaves out %s", (key) => {
-		const own = createRenderer(
+		const own = rendererOf(
 			templates({
 				ifcfg: standard.replace(new RegExp(`^${key}=.*\n`, "m"), ""),
 			}),
@@ -169,9 +169,7 @@ describe("a template of the user's own", () => {
 		],
 		["primary address's mask", /^NETMASK.*\n/m, /PREFIX|NETMASK/],
 	])("is refused when it leaves out the %s", (_, line, reason) => {
-		const own = createRenderer(
-			templates({ ifcfg: standard.replace(line, "") }),
-		);
+		const own = rendererOf(templates({ ifcfg: standard.replace(line, "") }));
 		expect(
 			errorOf(() =>
 				own.ifcfg(
@@ -186,7 +184,7 @@ describe("a template of the user's own", () => {
 		for (const text of hostile.filter(
 			(one) => /[^A-Za-z0-9 ./%]/.test(one) && !one.includes("{{"),
 		)) {
-			const own = createRenderer(
+			const own = rendererOf(
 				templates({
 					ifcfg: `${standard}NAME="${text}"\n`,
 					route: `${text} dev eth1\n`,
@@ -208,22 +206,22 @@ describe("a template of the user's own", () => {
 	test("cannot route over another link or leave the rules out of their table", () => {
 		expect(
 			errorOf(() =>
-				createRenderer(
+				rendererOf(
 					templates({ route: "default via {{gateway}} dev eth0\n" }),
 				).route(specOf()),
 			).message,
 		).toContain("dev eth1");
 		expect(
 			errorOf(() =>
-				createRenderer(
-					templates({ rule: "from all table 1 priority 1\n" }),
-				).rule(specOf()),
+				rendererOf(templates({ rule: "from all table 1 priority 1\n" })).rule(
+					specOf(),
+				),
 			).message,
 		).toContain("names no address");
 	});
 
 	test("cannot give main another default route", () => {
-		const own = createRenderer(
+		const own = rendererOf(
 			templates({ route: "default via {{gateway}} dev {{name}}\n" }),
 		);
 		expect(errorOf(() => own.route(specOf())).kind).toBe("usage");

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { createRenderer } from "../../src/render.js";
-import { errorOf, specOf, templates } from "./given.js";
+import { errorOf, rendererOf, specOf, templates } from "./given.js";
 
 // Generous: it only has to catch what would never end.
 const hangMs = 5000;
@@ -14,7 +13,7 @@ const nested = (depth: number, what: string) =>
 	"{{#each @root.sources}}".repeat(depth) + what + "{{/each}}".repeat(depth);
 
 function refusal(text: string, kind: "ifcfg" | "rule" = "rule"): string {
-	const own = createRenderer(templates({ [kind]: text }));
+	const own = rendererOf(templates({ [kind]: text }));
 	const error = errorOf(() => own[kind](many));
 	expect(error.exitCode).toBe(2);
 	expect(error.message).toMatch(/^[^\p{Cc}]{1,400}$/u);
@@ -145,7 +144,7 @@ describe("a template that", () => {
 			"{{#unless name}}x{{^}}{{/unless}}{{#each sources}}{{#if @index}}{{/if}}{{else}}{{/each}}",
 		],
 	])("says %j is in order", (text) => {
-		const own = createRenderer(templates({ rule: text }));
+		const own = rendererOf(templates({ rule: text }));
 		expect(() => own.rule(many)).not.toThrow();
 	});
 });
@@ -170,7 +169,7 @@ describe("the console", () => {
 			"{{sources.0.length}}",
 		])
 			try {
-				createRenderer(templates({ rule: `${tag}\n` })).rule(many);
+				rendererOf(templates({ rule: `${tag}\n` })).rule(many);
 			} catch {
 				// Refused or not: nothing may be said.
 			}
@@ -179,7 +178,7 @@ describe("the console", () => {
 });
 
 test("a template that was refused once is refused again, and one that was fine stays fine", () => {
-	const own = createRenderer(
+	const own = rendererOf(
 		templates({ rule: nested(2, "").repeat(8), route: "{{log name}}\n" }),
 	);
 	for (let run = 0; run < 3; run += 1) {
@@ -192,7 +191,7 @@ test("a hundred addresses are no trouble for the templates that come with the ag
 	const addresses = Array.from({ length: 100 }, (_, at) =>
 		at === 0 ? "10.0.0.5/16" : `10.0.1.${at}/32`,
 	);
-	const own = createRenderer(templates());
+	const own = rendererOf(templates());
 	const spec = specOf({
 		addresses,
 		subnet: "10.0.0.0/16",
