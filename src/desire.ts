@@ -8,6 +8,7 @@ import { decide } from "./desire/decide.js";
 import { decideExtras } from "./desire/extras.js";
 import { foreignFiles } from "./desire/foreign-files.js";
 import { managedBy } from "./desire/managed.js";
+import { placesOf } from "./desire/places.js";
 import { exitCodes } from "./errors.js";
 import { ipOf } from "./ipv4.js";
 import type {
@@ -43,6 +44,7 @@ export function desire(
 		settings,
 		recorded,
 		primaries,
+		places: placesOf(observed),
 		notes: [],
 		taken: [],
 	};

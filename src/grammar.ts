@@ -17,6 +17,21 @@ export function ifcfgProblem(
 	text: string,
 	must: Record<string, string>,
 ): string | undefined {
+	const values = readIfcfg(text);
+	return typeof values === "string" ? values : missingValue(values, must);
+}
+
+/** The first value that is not as it must be, as a problem. */
+export function missingValue(
+	values: Record<string, string>,
+	must: Record<string, string>,
+): string | undefined {
+	const missing = Object.keys(must).find((key) => values[key] !== must[key]);
+	return missing ? `${missing}="${must[missing]}" is missing` : undefined;
+}
+
+/** The values in an ifcfg text by key, or the first problem in it. */
+export function readIfcfg(text: string): Record<string, string> | string {
 	const seen: Record<string, string> = {};
 	const problem = firstProblem(text, (line) => {
 		const match = assignment.exec(line);
@@ -28,9 +43,7 @@ export function ifcfgProblem(
 		seen[match[1]] = match[2] ?? "";
 		return undefined;
 	});
-	if (problem) return problem;
-	const missing = Object.keys(must).find((key) => seen[key] !== must[key]);
-	return missing ? `${missing}="${must[missing]}" is missing` : undefined;
+	return problem ?? seen;
 }
 
 /** The first problem in a route text: each line is words for `ip -4 route add`, on this link. */

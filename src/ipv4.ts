@@ -77,14 +77,19 @@ export function compareIps(a: string, b: string): number {
 	return numberOf(a) - numberOf(b);
 }
 
-const unfitRanges: readonly (readonly [range: string, why: string])[] = [
-	["0.0.0.0/8", "lies in 0.0.0.0/8"],
-	["127.0.0.0/8", "is a loopback address"],
-	["169.254.0.0/16", "is a link-local address"],
-	["224.0.0.0/4", "is a multicast address"],
-	["255.255.255.255/32", "is the broadcast address of all networks"],
-	["240.0.0.0/4", "lies in the reserved 240.0.0.0/4"],
-];
+const unfitRanges = (
+	[
+		["0.0.0.0", 8, "lies in 0.0.0.0/8"],
+		["127.0.0.0", 8, "is a loopback address"],
+		["169.254.0.0", 16, "is a link-local address"],
+		["224.0.0.0", 4, "is a multicast address"],
+		["255.255.255.255", 32, "is the broadcast address of all networks"],
+		["240.0.0.0", 4, "lies in the reserved 240.0.0.0/4"],
+	] as const
+).map(([ip, prefix, why]) => {
+	const first = numberOf(ip);
+	return { first, last: first + 2 ** (32 - prefix) - 1, why };
+});
 
 /**
  * Why an address cannot stand on a NIC, or undefined when it can: only unicast that a VPC
@@ -95,14 +100,14 @@ export function hostAddressProblem(
 	prefix: number,
 ): string | undefined {
 	if (!isIpv4(ip)) return "is not an IPv4 address";
-	const unfit = unfitRanges.find(([range]) => isInside(ip, range));
-	if (unfit) return unfit[1];
+	const number = numberOf(ip);
+	for (const { first, last, why } of unfitRanges)
+		if (number >= first && number <= last) return why;
 	if (prefix < 8) return `has a mask of /${prefix}: expected /8 to /32`;
 	if (prefix > 30) return undefined;
-	const first = firstOf(ip, prefix);
-	if (numberOf(ip) === first)
-		return `is the network address of ${ip}/${prefix}`;
-	if (numberOf(ip) === first + 2 ** (32 - prefix) - 1)
+	const size = 2 ** (32 - prefix);
+	if (number % size === 0) return `is the network address of ${ip}/${prefix}`;
+	if (number % size === size - 1)
 		return `is the broadcast address of ${ip}/${prefix}`;
 	return undefined;
 }

@@ -29,7 +29,16 @@ export function bodyOf(content: string): string | undefined {
 	return digest(body) === match[1] ? body : undefined;
 }
 
+// A run asks about each file many times.
+const known = new Map<string, string>();
+const maxKnown = 64;
+
 /** SHA-256 of latin1 text, in hex. */
 export function digest(text: string): string {
-	return createHash("sha256").update(text, "latin1").digest("hex");
+	const before = known.get(text);
+	if (before !== undefined) return before;
+	const hex = createHash("sha256").update(text, "latin1").digest("hex");
+	if (known.size >= maxKnown) known.clear();
+	known.set(text, hex);
+	return hex;
 }

@@ -1,7 +1,7 @@
-import { parseIfcfg } from "./desire/managed.js";
 import { AgentError } from "./errors.js";
 import {
-	ifcfgProblem,
+	missingValue,
+	readIfcfg,
 	routeProblem,
 	ruleProblem,
 	sysctlProblem,
@@ -83,26 +83,23 @@ export function createRenderer(templates: Templates, engine: Engine): Renderer {
 	return {
 		ifcfg: (spec) => {
 			const data = ifcfgData(spec);
-			return render(
-				"ifcfg",
-				data,
-				(text) =>
-					ifcfgProblem(text, {
-						DEVICE: data.name,
-						HWADDR: data.hwaddr,
-						ONBOOT: "yes",
-						BOOTPROTO: "none",
-						NM_CONTROLLED: data.nmControlled,
-						IPADDR: data.address,
-						DEFROUTE: "no",
-						...Object.fromEntries(
-							data.further.map(({ index, address }) => [
-								`IPADDR${index}`,
-								address,
-							]),
-						),
-					}) ?? maskProblem(text, data),
-			);
+			const must: Record<string, string> = {
+				DEVICE: data.name,
+				HWADDR: data.hwaddr,
+				ONBOOT: "yes",
+				BOOTPROTO: "none",
+				NM_CONTROLLED: data.nmControlled,
+				IPADDR: data.address,
+				DEFROUTE: "no",
+			};
+			for (const { index, address } of data.further)
+				must[`IPADDR${index}`] = address;
+			return render("ifcfg", data, (text) => {
+				const values = readIfcfg(text);
+				return typeof values === "string"
+					? values
+					: (missingValue(values, must) ?? maskProblem(values, data));
+			});
 		},
 		route: (spec) =>
 			render("route", routeData(spec), (text) => routeProblem(text, spec.name)),
@@ -142,10 +139,9 @@ function routeData(spec: InterfaceSpec) {
 
 // Without a mask of its own an address gets the classful one: 10.x gets /8. PREFIX beats NETMASK.
 function maskProblem(
-	text: string,
+	values: Record<string, string>,
 	data: ReturnType<typeof ifcfgData>,
 ): string | undefined {
-	const values = parseIfcfg(text);
 	const all = [
 		{ suffix: "", prefix: data.prefix },
 		...data.further.map(({ index }) => ({ suffix: String(index), prefix: 32 })),

@@ -176,22 +176,33 @@ export function peekState({ fs }: System): State {
 	return typeof state === "string" ? emptyState() : state;
 }
 
+// The text that was last found to be a record: a run meets it again and again.
+let sound: string | undefined;
+
 /** The record in a text (latin1 bytes), or why it is none in a few words. */
 export function parseState(content: string): State | string {
 	try {
 		const text = Buffer.from(content, "latin1").toString("utf8");
-		return v.parse(schema, JSON.parse(text)) as State;
+		const state = v.parse(schema, JSON.parse(text)) as State;
+		sound = content;
+		return state;
 	} catch (error) {
 		return messageOf(error).slice(0, 100);
 	}
+}
+
+function problemOf(content: string): string | undefined {
+	if (content === sound) return undefined;
+	const state = parseState(content);
+	return typeof state === "string" ? state : undefined;
 }
 
 /** Sets a state.json that cannot be understood aside, and names the place; only with the lock held. */
 export function setAsideDamagedState(system: System): void {
 	const file = readFile(system.fs, paths.state, limit);
 	if (!file) return;
-	const problem = parseState(file.content);
-	if (typeof problem !== "string") return;
+	const problem = problemOf(file.content);
+	if (problem === undefined) return;
 	const aside = setAside(system.fs, paths.state);
 	system.log(
 		"warning",
@@ -213,12 +224,15 @@ export function serializeState(state: State): string {
 export function writeState({ fs }: System, state: State): boolean {
 	const content = serializeState(state);
 	// One that could not be read again would be worse than the old one.
-	if (content.length > limit || typeof parseState(content) === "string") {
+	const problem =
+		content.length > limit
+			? `larger than ${limit} bytes`
+			: problemOf(content) && `not valid (${problemOf(content)})`;
+	if (problem)
 		throw new AgentError(
 			"internal",
-			`${paths.state} cannot be written: the record is ${content.length > limit ? `larger than ${limit} bytes` : `not valid (${parseState(content)})`}`,
+			`${paths.state} cannot be written: the record is ${problem}`,
 		);
-	}
 	if (readFile(fs, paths.state, limit)?.content === content) return false;
 	writeAtomically(fs, paths.state, { content, mode: 0o644 });
 	return true;

@@ -127,10 +127,10 @@ function keepRecorded(
 		const { addresses, gateway } = moved;
 		return { addresses, gateway, source: "metadata" };
 	}
-	const listed = found.addresses.map(ipOf);
+	const listed = new Set(found.addresses.map(ipOf));
 	const extra = [
 		...new Set(own.flatMap((managed) => managed.addresses)),
-	].filter((cidr) => !listed.includes(ipOf(cidr)));
+	].filter((cidr) => !listed.has(ipOf(cidr)));
 	const count = found.addresses.length + extra.length;
 	if (count > maxAddresses) {
 		return {
@@ -173,11 +173,9 @@ function isSameList(a: string[], b: string[]): boolean {
  */
 export function gatewayHolder(
 	{ addresses: [first = ""], gateway }: Address,
-	{ observed, primaries }: Context,
+	{ observed, primaries, places }: Context,
 ): string | undefined {
-	const holder = observed.links.find(({ addresses }) =>
-		addresses.some(({ ip }) => ip === gateway),
-	);
+	const holder = places.links.get(gateway)?.[0];
 	if (holder) return `its gateway ${gateway} stands on ${holder.name}`;
 	const own = parseCidr(first);
 	if (!own) return undefined;
@@ -206,12 +204,10 @@ export function addressHolder(
 	link: Link,
 	context: Context,
 ): string | undefined {
-	const { observed, recorded, settings } = context;
-	const elsewhere = observed.links.find(
-		(other) =>
-			other.name !== link.name &&
-			other.addresses.some((address) => address.ip === ip),
-	);
+	const { places, recorded, settings } = context;
+	const elsewhere = places.links
+		.get(ip)
+		?.find((other) => other.name !== link.name);
 	const isLeft =
 		elsewhere &&
 		(isLeaving(ip, elsewhere, context) ||
@@ -219,17 +215,13 @@ export function addressHolder(
 	if (elsewhere && !isLeft) {
 		return `stands on ${elsewhere.name}`;
 	}
-	const route = observed.routes.find(
-		({ dst, type, devs }) =>
-			dst === `${ip}/32` &&
-			type === "unicast" &&
-			devs.length > 0 &&
-			!devs.includes(link.name),
-	);
+	const route = places.routes
+		.get(`${ip}/32`)
+		?.find(({ devs }) => devs.length > 0 && !devs.includes(link.name));
 	if (route) return `is routed to ${route.devs.join(", ")}`;
 	// On a link of this guest it would be a gateway no more.
-	const behind = observed.routes
-		.filter(({ via, devs }) => via === ip && !devs.includes(link.name))
+	const behind = (places.gateways.get(ip) ?? [])
+		.filter(({ devs }) => !devs.includes(link.name))
 		.flatMap(({ devs }) => devs);
 	if (behind.length > 0)
 		return `is the gateway of ${[...new Set(behind)].sort().join(", ")}`;
@@ -242,12 +234,9 @@ export function addressHolder(
 			({ mac, addresses }) =>
 				mac === link.mac && addresses.map(ipOf).includes(ip),
 		);
-	const rule = observed.rules.find(
-		(one) =>
-			(one.from === `${ip}/32` || one.to === `${ip}/32`) &&
-			!isOurRule(one, recorded) &&
-			!isStanding(),
-	);
+	const rule = places.rules
+		.get(`${ip}/32`)
+		?.find((one) => !isOurRule(one, recorded) && !isStanding());
 	if (rule)
 		return `is named by the rule with priority ${rule.priority} (\`ip rule\`), which is not ours (if a rule-${link.name} of your own made it: \`ifdown ${link.name}\` first)`;
 	return undefined;

@@ -8,6 +8,8 @@ import type {
 	Source,
 } from "../model.js";
 
+import type { Places } from "./places.js";
+
 /** Everything a decision about one link may look at. */
 export interface Context {
 	observed: Observed;
@@ -15,6 +17,7 @@ export interface Context {
 	settings: Settings;
 	recorded: Managed[];
 	primaries: Link[];
+	places: Places;
 	notes: Note[];
 	taken: number[];
 }

@@ -131,11 +131,12 @@ export function managedOf(spec: InterfaceSpec, files: string[]): Managed {
 
 /** Whether a policy rule is exactly one that the record implies. */
 export function isOurRule(rule: Rule, managed: Managed[]): boolean {
+	const { table, from } = rule;
+	if (table === undefined || !isRuleFor(rule, from, table)) return false;
 	return managed.some(
-		({ table, addresses }) =>
-			table !== undefined &&
-			table === rule.table &&
-			addresses.some((address) => isRuleFor(rule, ruleSource(address), table)),
+		(one) =>
+			one.table === table &&
+			one.addresses.some((address) => ruleSource(address) === from),
 	);
 }
 

@@ -47,12 +47,19 @@ export async function observeKernel(system: System): Promise<KernelState> {
 	return {
 		links,
 		rules: parseRules(rules, tables),
-		// The local table is the kernel's own bookkeeping.
-		routes: parseRoutes(routes, tables).filter(
+		routes: parseRoutes(withoutLocal(routes), tables).filter(
 			(route) => route.table !== builtinTables.local,
 		),
 		sysctls,
 	};
+}
+
+// The local table is the kernel's own bookkeeping: two or three lines for each address, which need not be understood.
+function withoutLocal(routes: string): string {
+	return routes.replace(
+		/^(?:local|broadcast) [^\n]* table local [^\n]*\n/gm,
+		"",
+	);
 }
 
 /** Where the running kernel keeps a sysctl of KernelState. */

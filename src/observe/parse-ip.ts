@@ -50,6 +50,21 @@ export function parseAddresses(text: string): Record<string, LinkAddress[]> {
 	return byLink;
 }
 
+// As the agent's own look, of which there can be thousands.
+const plainRule = /^(\d+):[ \t]+from (\d+\.\d+\.\d+\.\d+) lookup (\d+)[ \t]*$/;
+
+function parsePlainRule(line: string): Rule | undefined {
+	const [, priority = "", from = "", table = ""] = plainRule.exec(line) ?? [];
+	if (!isIpv4(from)) return undefined;
+	return {
+		priority: Number(priority),
+		from: `${from}/32`,
+		to: undefined,
+		table: Number(table),
+		words: ["from", from, "lookup", table, "priority", priority],
+	};
+}
+
 /** Policy rules from `ip -o -4 rule show`, in the kernel's order; duplicates stay duplicates. */
 export function parseRules(
 	text: string,
@@ -57,6 +72,11 @@ export function parseRules(
 ): Rule[] {
 	const rules: Rule[] = [];
 	for (const line of text.split("\n")) {
+		const plain = parsePlainRule(line);
+		if (plain) {
+			rules.push(plain);
+			continue;
+		}
 		const match = /^(\d+):[ \t]+(.*)$/.exec(line);
 		if (!match) continue;
 		const priority = Number(match[1]);

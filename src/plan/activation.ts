@@ -22,13 +22,10 @@ export function hasForeign(
 		(one) => one.name === name,
 	);
 	const link = observed.links.find((one) => one.name === name);
+	const ownAddresses = new Set(own.flatMap(({ addresses }) => addresses));
 	const hasAddresses = link?.addresses.some(
 		({ ip, prefix, scope, dynamic }) =>
-			scope !== "link" &&
-			!dynamic &&
-			!own.some((one) =>
-				one.addresses.some((cidr) => cidr === `${ip}/${prefix}`),
-			),
+			scope !== "link" && !dynamic && !ownAddresses.has(`${ip}/${prefix}`),
 	);
 	const hasRoutes = observed.routes.some(
 		(route) =>

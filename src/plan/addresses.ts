@@ -22,7 +22,10 @@ export function addedWords(cidr: string, link: string): string[] {
 
 /** Whether an address with its prefix stands on the link. */
 export function hasAddress(link: Link, cidr: string): boolean {
+	const slash = cidr.lastIndexOf("/");
+	const ip = cidr.slice(0, slash);
+	const prefix = cidr.slice(slash + 1);
 	return link.addresses.some(
-		(address) => `${address.ip}/${address.prefix}` === cidr,
+		(address) => address.ip === ip && String(address.prefix) === prefix,
 	);
 }

@@ -4,6 +4,7 @@ import type {
 	KernelState,
 	Managed,
 	PrimaryExtras,
+	Rule,
 	Step,
 } from "../model.js";
 import { addedWords, hasAddress } from "./addresses.js";
@@ -14,7 +15,7 @@ import { stepKey } from "./step-key.js";
 import {
 	connectedRoute,
 	isConnected,
-	isSameRoute,
+	sameRouteAs,
 	tableRoutes,
 } from "./table-routes.js";
 
@@ -45,7 +46,10 @@ export interface KernelWant {
  * and the first rung of the ladder are this one comparison: no steps means converged.
  */
 export function kernelDifference(want: KernelWant, now: KernelState): Step[] {
-	const adds = want.interfaces.flatMap((spec) => additions(spec, now));
+	const rulesFrom = bySource(now.rules);
+	const adds = want.interfaces.flatMap((spec) =>
+		additions(spec, now, rulesFrom),
+	);
 	const steps = [
 		...sysctlSteps(want, now),
 		...adds,
@@ -64,7 +68,22 @@ export function kernelDifference(want: KernelWant, now: KernelState): Step[] {
 		: steps.filter((step) => !want.left.includes(stepKey(step)));
 }
 
-function additions(spec: InterfaceSpec, now: KernelState): Step[] {
+// Eight ENIs with hundreds of addresses have thousands of rules: none is looked for among all of them.
+function bySource(rules: Rule[]): Map<string, Rule[]> {
+	const map = new Map<string, Rule[]>();
+	for (const rule of rules) {
+		const same = map.get(rule.from);
+		if (same) same.push(rule);
+		else map.set(rule.from, [rule]);
+	}
+	return map;
+}
+
+function additions(
+	spec: InterfaceSpec,
+	now: KernelState,
+	rulesFrom: Map<string, Rule[]>,
+): Step[] {
 	const link = now.links.find(
 		(one) => one.name === spec.name && one.mac === spec.mac,
 	);
@@ -80,14 +99,16 @@ function additions(spec: InterfaceSpec, now: KernelState): Step[] {
 	}
 	for (const words of tableRoutes(spec)) {
 		// A route of the same prefix with another next hop is replaced, not doubled.
-		if (!now.routes.some((route) => isSameRoute(route, words))) {
+		if (!now.routes.some(sameRouteAs(words))) {
 			steps.push({ kind: "route", link: spec.name, op: "replace", words });
 		}
 	}
 	const { table } = spec;
 	if (table === undefined) return steps;
 	for (const source of spec.addresses.map(ruleSource)) {
-		const same = now.rules.filter((rule) => isRuleFor(rule, source, table));
+		const same = (rulesFrom.get(source) ?? []).filter((rule) =>
+			isRuleFor(rule, source, table),
+		);
 		if (same.length === 0)
 			steps.push({
 				kind: "rule",
@@ -127,7 +148,7 @@ function demotion(spec: InterfaceSpec, now: KernelState, adds: Step[]): Step[] {
 			step.words[0] === spec.addresses[0],
 	);
 	const steps: Step[] = [];
-	if (isAdding || !now.routes.some((one) => isSameRoute(one, demoted))) {
+	if (isAdding || !now.routes.some(sameRouteAs(demoted))) {
 		steps.push({
 			kind: "route",
 			link: spec.name,

@@ -3,7 +3,7 @@ import { ipOf } from "../ipv4.js";
 import type { KernelState, Step } from "../model.js";
 import { hasAddress } from "./addresses.js";
 import type { KernelWant } from "./kernel-difference.js";
-import { isConnected, isSameRoute, tableRoutes } from "./table-routes.js";
+import { isConnected, sameRouteAs, tableRoutes } from "./table-routes.js";
 
 /** Steps that take away what the record implies and nothing wants any more. */
 // Rules and addresses go before the routes they use; what the record does not imply stays.
@@ -46,6 +46,9 @@ export function obsoleteSteps(
 			push({ kind: "rule", link: name, op: "del", words: rule.words });
 		}
 	}
+	const wantedRoutes = new Set(
+		interfaces.flatMap(tableRoutes).map(prefixAndTable),
+	);
 	for (const managed of concerned) {
 		const link = now.links.find(
 			(one) => one.name === managed.name && one.mac === managed.mac,
@@ -54,20 +57,14 @@ export function obsoleteSteps(
 		for (const cidr of managed.addresses) {
 			const isKept =
 				spec?.addresses.includes(cidr) || spared[managed.name]?.includes(cidr);
-			if (link && hasAddress(link, cidr) && !isKept) {
+			if (link && !isKept && hasAddress(link, cidr)) {
 				push({ kind: "addr", link: managed.name, op: "del", words: [cidr] });
 			}
 		}
-		const wanted = interfaces.flatMap(tableRoutes);
 		for (const words of tableRoutes(managed)) {
 			// `replace` has already taken the place of a route with the same prefix.
-			const isReplaced = wanted.some(
-				(other) => prefixAndTable(other) === prefixAndTable(words),
-			);
-			if (
-				!isReplaced &&
-				now.routes.some((route) => isSameRoute(route, words))
-			) {
+			if (wantedRoutes.has(prefixAndTable(words))) continue;
+			if (now.routes.some(sameRouteAs(words))) {
 				push({ kind: "route", link: managed.name, op: "del", words });
 			}
 		}

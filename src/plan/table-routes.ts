@@ -16,18 +16,27 @@ export function tableRoutes(
 
 /** Whether an observed route is the one that words would make. */
 export function isSameRoute(route: Route, words: string[]): boolean {
+	return sameRouteAs(words)(route);
+}
+
+/** The same for many routes. */
+export function sameRouteAs(words: string[]): (route: Route) => boolean {
 	const value = (key: string) =>
 		words.includes(key) ? words[words.indexOf(key) + 1] : undefined;
 	const type = words[0] === "throw" ? "throw" : "unicast";
-	const dst = words[type === "throw" ? 1 : 0];
-	return (
-		route.table === Number(value("table") ?? 254) &&
+	const prefix = words[type === "throw" ? 1 : 0];
+	const dst = prefix === "default" ? "0.0.0.0/0" : prefix;
+	const table = Number(value("table") ?? 254);
+	const via = value("via");
+	const dev = value("dev") ?? "";
+	const metric = Number(value("metric") ?? 0);
+	return (route) =>
+		route.table === table &&
+		route.dst === dst &&
 		route.type === type &&
-		route.dst === (dst === "default" ? "0.0.0.0/0" : dst) &&
-		route.via === value("via") &&
-		route.devs.join() === (value("dev") ?? "") &&
-		route.metric === Number(value("metric") ?? 0)
-	);
+		route.via === via &&
+		route.metric === metric &&
+		route.devs.join() === dev;
 }
 
 /** Whether a route is the one the kernel made in main for the subnet of a link's address. */
