@@ -2,6 +2,9 @@
 // share, as CommonJS for Node 16. dist/ needs nothing beside it and can be copied anywhere.
 // `--out DIR` builds there instead; `--inputs FILE` writes down the files that went into it, as JSON:
 // the package has to carry the licences of those that came from npm.
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { chmod, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -32,6 +35,24 @@ const noSourceMap = {
 	setup: ({ onLoad }) =>
 		onLoad({ filter: /\/node_modules\/source-map\// }, () => ({
 			contents: "",
+		})),
+};
+// An agent goes by what another one has written down only where both were built from the same.
+const sources = createHash("sha256");
+for (const name of readdirSync(path.join(root, "src"), {
+	recursive: true,
+	withFileTypes: true,
+})
+	.filter((f) => f.isFile())
+	.map((f) => path.join(f.parentPath ?? f.path, f.name))
+	.sort())
+	sources.update(name.slice(root.length)).update(readFileSync(name));
+sources.update(readFileSync(path.join(root, "package-lock.json")));
+const buildDigest = {
+	name: "build-digest",
+	setup: ({ onLoad }) =>
+		onLoad({ filter: /\/src\/trace\/build\.ts$/ }, () => ({
+			contents: `export const build = "${sources.digest("hex")}";`,
 		})),
 };
 // Our own names are left as they are, for stack traces.
@@ -72,7 +93,7 @@ const { metafile, outputFiles } = await build({
 		"handlebars/runtime": require.resolve("handlebars/runtime"),
 		handlebars: require.resolve("handlebars/dist/cjs/handlebars.js"),
 	},
-	plugins: [templates, noSourceMap, shortNames],
+	plugins: [buildDigest, templates, noSourceMap, shortNames],
 	logLevel: "warning",
 });
 for (const input of Object.keys(metafile.inputs))
@@ -97,6 +118,14 @@ await chmod(path.join(out, "eni-configure.cjs"), 0o755);
 await cp(path.join(root, "templates"), path.join(out, "templates"), {
 	recursive: true,
 });
+
+// What yargs says to --help is always the same, and takes it as long as all the rest: see src/main.ts.
+const help = execFileSync(
+	process.execPath,
+	[path.join(out, "eni-configure.cjs"), "--help"],
+	{ encoding: "utf8" },
+);
+await writeFile(path.join(out, "help.txt"), help);
 
 // `node build.mjs --demo` bundles the demonstration as well.
 if (process.argv.includes("--demo")) {

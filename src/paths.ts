@@ -15,6 +15,7 @@ export const paths = {
 	parked: "/var/lib/eni-configure/parked",
 	runDirectory: "/run/eni-configure",
 	status: "/run/eni-configure/status.json",
+	unchanged: "/run/eni-configure/unchanged.json",
 	monitor: "/run/eni-configure/monitor.json",
 	sysClassNet: "/sys/class/net",
 	procSysIpv4: "/proc/sys/net/ipv4",

@@ -1,8 +1,8 @@
-import { createSocket } from "node:dgram";
+import { type ChildProcess, spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as http from "node:http";
 import * as path from "node:path";
-import { execa } from "execa";
+import type { Readable } from "node:stream";
 import { messageOf } from "./errors.js";
 import {
 	type HttpResult,
@@ -86,28 +86,31 @@ async function run(
 	// Whole milliseconds: Node refuses to start a child with any other limit.
 	const timeoutMs = Math.ceil(options.timeoutMs ?? 30_000);
 	const isChanging = (options.inherit ?? []).length > 0;
-	// Not buffered by execa: it would wait for the end of the pipes, and ifup leaves a child
-	// behind (the late ARP update) that holds them open.
-	const child = execa(file, args, {
-		env: {
-			...childEnvironment(),
-			...(isChanging
-				? { [limitVariable]: String(Math.ceil(nowMs()) + timeoutMs) }
-				: {}),
-		},
-		stdio: [
-			options.input === undefined ? "ignore" : "pipe",
-			"pipe",
-			"pipe",
-			...(options.inherit ?? []),
-		],
-		buffer: false,
-		reject: false,
-		cleanup: false,
-		// A group of its own: what it has started is ended with it when its time is up, and a
-		// terminal's Ctrl-C or hang-up lets the running step end.
-		detached: isChanging,
-	});
+	// Without execa, which takes as long to load as a pass needs. What ifup leaves behind (the late ARP update)
+	// holds the pipes open: their end is not waited for.
+	let child: ChildProcess;
+	try {
+		child = spawn(file, args, {
+			env: {
+				...process.env,
+				...childEnvironment(),
+				...(isChanging
+					? { [limitVariable]: String(Math.ceil(nowMs()) + timeoutMs) }
+					: {}),
+			},
+			stdio: [
+				options.input === undefined ? "ignore" : "pipe",
+				"pipe",
+				"pipe",
+				...(options.inherit ?? []),
+			],
+			// A group of its own: what it has started is ended with it when its time is up, and a
+			// terminal's Ctrl-C or hang-up lets the running step end.
+			detached: isChanging,
+		});
+	} catch (error) {
+		return { exitCode: 127, stdout: "", stderr: messageOf(error) };
+	}
 	let isTimedOut = false;
 	const timer = setTimeout(() => {
 		isTimedOut = true;
@@ -122,7 +125,6 @@ async function run(
 	// A child that ends without reading its input is judged by its exit code, not by the broken pipe.
 	child.stdin?.on("error", () => {});
 	child.stdin?.end(options.input);
-	await child;
 	const exitCode = await ended;
 	clearTimeout(timer);
 	const [out, err] = await Promise.all([stdout.text(), stderr.text()]);
@@ -158,49 +160,59 @@ function watch(
 	env: Record<string, string>,
 	on: WatchEvents,
 ): Watcher {
-	const [file = "", ...args] = argv;
 	let isOver = false;
+	let stop = () => {};
 	const end = (reason: string) => {
 		if (!isOver) on.end(reason);
 		isOver = true;
 	};
-	const child = execa(file, args, {
-		env: { ...childEnvironment(), ...env },
-		stdio: ["ignore", "pipe", "pipe"],
-		buffer: false,
-		reject: false,
-		cleanup: false,
-	});
-	for (const stream of [child.stdout, child.stderr]) {
-		if (!stream) continue;
-		let rest = "";
-		stream.setEncoding("utf8");
-		stream.on("data", (text: string) => {
-			const lines = (rest + text).split("\n");
-			rest = (lines.pop() ?? "").slice(0, maxLine);
-			// What follows at once is read at once: a wake-up for every line costs more than the lines.
-			stream.pause();
-			setTimeout(() => stream.resume(), gatherMs);
-			if (!isOver) for (const line of lines) on.line(line);
+	void import("execa").then(({ execa }) => {
+		if (isOver) return;
+		const [file = "", ...args] = argv;
+		const child = execa(file, args, {
+			env: { ...childEnvironment(), ...env },
+			stdio: ["ignore", "pipe", "pipe"],
+			buffer: false,
+			reject: false,
+			cleanup: false,
 		});
-		stream.on("error", () => {});
-	}
-	// One that cannot be started says so here alone.
-	void child.then(
-		(result) =>
-			end(
-				"shortMessage" in result && result.exitCode === undefined
-					? String(result.shortMessage).split("\n", 1).join()
-					: `ended with ${result.signal ?? result.exitCode}`,
-			),
-		(error) => end(messageOf(error)),
-	);
+		stop = () => child.kill("SIGKILL");
+		for (const stream of [child.stdout, child.stderr])
+			if (stream)
+				readLines(stream, (line) => {
+					if (!isOver) on.line(line);
+				});
+		// One that cannot be started says so here alone.
+		void child.then(
+			(result) =>
+				end(
+					"shortMessage" in result && result.exitCode === undefined
+						? String(result.shortMessage).split("\n", 1).join()
+						: `ended with ${result.signal ?? result.exitCode}`,
+				),
+			(error) => end(messageOf(error)),
+		);
+	});
 	return {
 		stop: () => {
 			isOver = true;
-			child.kill("SIGKILL");
+			stop();
 		},
 	};
+}
+
+function readLines(stream: Readable, onLine: (line: string) => void): void {
+	let rest = "";
+	stream.setEncoding("utf8");
+	stream.on("data", (text: string) => {
+		const lines = (rest + text).split("\n");
+		rest = (lines.pop() ?? "").slice(0, maxLine);
+		// What follows at once is read at once: a wake-up for every line costs more than the lines.
+		stream.pause();
+		setTimeout(() => stream.resume(), gatherMs);
+		for (const line of lines) onLine(line);
+	});
+	stream.on("error", () => {});
 }
 
 function childEnvironment(): Record<string, string> {
@@ -305,7 +317,8 @@ function get(
 	});
 }
 
-function nudge(from: string, to: string): Promise<void> {
+async function nudge(from: string, to: string): Promise<void> {
+	const { createSocket } = await import("node:dgram");
 	return new Promise((resolve) => {
 		const socket = createSocket("udp4");
 		const finish = () => socket.close(() => resolve());

@@ -1,7 +1,7 @@
 import { guardTargets } from "./apply/atomic.js";
 import { chooseCopies, type Execution } from "./apply/execute.js";
 import { hasJournal, newJournalId } from "./apply/journal.js";
-import { acquireLock } from "./apply/lock.js";
+import { acquireLock, type Lock } from "./apply/lock.js";
 import { recover } from "./apply/recover.js";
 import { backOffKey, specKey } from "./back-off.js";
 import { type Committed, nextState, stateAfterFailure } from "./commit.js";
@@ -37,22 +37,24 @@ const daemonQuietMs = 5000;
 
 /**
  * Recover, observe, desire, plan, apply, verify, commit or roll back. The only function that knows this
- * order; every front end calls it. Throws AgentError for what concerns the whole run.
+ * order; every front end calls it. Releases the lock, also one that the caller held. Throws AgentError for what concerns the whole run.
  */
 export async function reconcile(
 	system: System,
 	request: Request,
 	settings: Settings,
 	lockTimeoutMs: number,
+	held?: Lock,
 ): Promise<Report & { prepared: Prepared }> {
 	const { timings, time } = stopwatch(system);
 	const lock = request.dryRun
 		? undefined
-		: await acquireLock(
+		: (held ??
+			(await acquireLock(
 				system,
 				lockTimeoutMs,
 				request.daemon ? daemonQuietMs : 0,
-			);
+			)));
 	time("lock");
 	let recovered = false;
 	try {

@@ -1,3 +1,4 @@
+import type { Lock } from "../apply/lock.js";
 import { isAgentError, worstExitCode } from "../errors.js";
 import type { Request } from "../model.js";
 import type { Prepared } from "../prepared.js";
@@ -15,16 +16,17 @@ export function retryDelayMs(attempt: number, random: number): number {
 	return base * (0.75 + random / 2);
 }
 
-/** `configure`, `plan` and `remove`: reconciles, with --wait until nothing is pending, and prints the report. */
+/** `configure`, `plan` and `remove`: reconciles, with --wait until nothing is pending, and prints the report. With the lock where the caller has it already. */
 export async function configure(
 	system: System,
 	command: string,
 	options: Options,
 	write: (text: string) => void,
+	lock?: Lock,
 ): Promise<number> {
 	const { request, settings, wait, waitTimeoutMs, lockTimeoutMs } = options;
 	const deadline = system.clock.nowMs() + waitTimeoutMs;
-	let report = await reconcile(system, request, settings, lockTimeoutMs);
+	let report = await reconcile(system, request, settings, lockTimeoutMs, lock);
 	let said = "";
 	for (
 		let attempt = 0;

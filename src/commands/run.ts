@@ -1,25 +1,31 @@
-import { fstatSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
+import type { Lock } from "../apply/lock.js";
 import { runDaemon } from "../daemon.js";
 import { AgentError, isAgentError, messageOf } from "../errors.js";
-import { escapeSteering, printableLines, quote } from "../quote.js";
+import { escapeSteering, printableLines } from "../quote.js";
 import { realSystem } from "../real-system.js";
-import type { LogLevel, System } from "../system.js";
+import type { System } from "../system.js";
+import { recordSystem } from "../trace/record.js";
+import { keyOf, writeTrace } from "../trace/trace.js";
 import { boot } from "./boot.js";
 import { configure } from "./configure.js";
+import { checkLogLevel, createLog } from "./log.js";
 import { readOptions, type Values } from "./options.js";
 import { printError } from "./print.js";
 import { rollback } from "./rollback.js";
 import { status } from "./status.js";
 
-const priorities: Record<LogLevel, number> = {
-	error: 3,
-	warning: 4,
-	info: 6,
-	debug: 7,
-};
+/** A run that has begun: it holds the lock, or knows why it cannot have it. */
+export interface Begun {
+	system: System;
+	lock?: Lock;
+	problem?: unknown;
+}
 
-/** Runs one subcommand in the real world and returns its exit code; errors become one line each. */
+/**
+ * Runs one subcommand in the real world and returns its exit code; errors become one line each. `words` is the
+ * command line that the values came from.
+ */
 export async function runCommand(
 	command:
 		| "boot"
@@ -30,14 +36,24 @@ export async function runCommand(
 		| "status"
 		| "daemon",
 	values: Values,
+	words: string[] = [],
+	begun?: Begun,
 ): Promise<number> {
 	const isChanging =
 		(command === "configure" && values["dry-run"] !== true) ||
 		command === "remove" ||
 		command === "rollback" ||
 		command === "daemon";
-	const system = realSystem(createLog(values, process.env), isChanging);
+	const real =
+		begun?.system ?? realSystem(createLog(values, process.env), isChanging);
+	// What is printed with --json and --verbose differs each time.
+	const isRepeatable =
+		command === "configure" &&
+		!["json", "verbose", "dry-run"].some((name) => values[name] === true);
+	const recorder = isRepeatable ? recordSystem(real) : undefined;
+	const system = recorder?.system ?? real;
 	try {
+		if (begun?.problem !== undefined) throw begun.problem;
 		// Goes by no config, flag or variable: whatever is wrong with these must not keep it from its work.
 		if (command === "boot") {
 			return await boot(system);
@@ -57,7 +73,17 @@ export async function runCommand(
 		if (command === "rollback") {
 			return await rollback(system, options, writeTo(options.json));
 		}
-		return await configure(system, command, options, writeTo(options.json));
+		const write = writeTo(options.json);
+		const exitCode = await configure(
+			system,
+			command,
+			options,
+			write,
+			begun?.lock,
+		);
+		const recorded = exitCode === 0 ? recorder?.recorded() : undefined;
+		if (recorded) writeTrace(real.fs, keyOf(words, process.env), recorded);
+		return exitCode;
 	} catch (error) {
 		const known = isAgentError(error)
 			? error
@@ -68,15 +94,6 @@ export async function runCommand(
 		printError(command, known, isJson, writeTo(isJson), system.log);
 		return known.exitCode;
 	}
-}
-
-function checkLogLevel(level: string | undefined): void {
-	const known = Object.keys(priorities);
-	if (level === undefined || known.includes(level)) return;
-	throw new AgentError(
-		"usage",
-		`ENI_CONFIGURE_LOG_LEVEL: ${quote(level)} is not one of ${known.join(", ")}`,
-	);
 }
 
 function requireRoot(system: System, command: string): void {
@@ -93,39 +110,4 @@ function writeTo(isJson: boolean): (text: string) => void {
 	return (text) => {
 		process.stdout.write(clean(text));
 	};
-}
-
-// Under systemd a line begins with its priority, which journald takes off again.
-function createLog(
-	values: Values,
-	env: NodeJS.ProcessEnv,
-): (level: LogLevel, message: string) => void {
-	const wanted =
-		values.verbose === true
-			? "debug"
-			: values.quiet === true
-				? "error"
-				: (env.ENI_CONFIGURE_LOG_LEVEL ?? "info");
-	const limit = priorities[wanted as LogLevel];
-	const isJournal = isJournalStream(env.JOURNAL_STREAM, process.ppid);
-	return (level, message) => {
-		if (priorities[level] > (limit ?? priorities.info)) return;
-		const prefix = isJournal ? `<${priorities[level]}>` : "eni-configure: ";
-		const text = printableLines(message);
-		const lines = isJournal ? text.split("\n") : [text];
-		for (const line of lines) process.stderr.write(`${prefix}${line}\n`);
-	};
-}
-
-// systemd names the device and inode of the stream it made; stderr may have been sent elsewhere since.
-// That of CentOS 7.2 (219) does not: there the child of process 1 whose stderr is a socket is a service.
-function isJournalStream(stream: string | undefined, parent: number): boolean {
-	try {
-		const stat = fstatSync(2);
-		return stream === undefined
-			? parent === 1 && stat.isSocket()
-			: stream === `${stat.dev}:${stat.ino}`;
-	} catch {
-		return false;
-	}
 }

@@ -1,0 +1,48 @@
+import { acquireLock } from "../apply/lock.js";
+import { realSystem } from "../real-system.js";
+import type { System } from "../system.js";
+import { replay } from "../trace/replay.js";
+import { keyOf, readTrace } from "../trace/trace.js";
+import { createLog } from "./log.js";
+import type { Values } from "./options.js";
+import type { Begun } from "./run.js";
+
+const lockTimeoutMs = 60_000;
+
+/**
+ * `configure` for who may have nothing to do: where all that the last run of the same words looked at is the
+ * same, so is the outcome, and most of the agent need not even be loaded. Else the run that would have been.
+ */
+export async function configureAgain(
+	words: string[],
+	values: Values,
+): Promise<number> {
+	const system = realSystem(createLog(values, process.env), true);
+	const key = keyOf(words, process.env);
+	const trace = system.uid() === 0 ? readTrace(system.fs, key) : undefined;
+	const begun: Begun = { system };
+	if (trace) {
+		try {
+			begun.lock = await acquireLock(system, lockTimeoutMs);
+		} catch (problem) {
+			begun.problem = problem;
+		}
+	}
+	if (trace && begun.lock) {
+		const { isSame, answers } = await replay(system, trace);
+		if (isSame) {
+			begun.lock.release();
+			for (const [level, message] of trace.log) system.log(level, message);
+			return 0;
+		}
+		// What has just been answered need not be asked again.
+		const http: System["http"] = async (url, limits) => {
+			const answer = answers.get(url);
+			answers.delete(url);
+			return answer ?? system.http(url, limits);
+		};
+		begun.system = { ...system, http };
+	}
+	const { runCommand } = await import("./run.js");
+	return runCommand("configure", values, words, begun);
+}

@@ -1,0 +1,106 @@
+import { createHash } from "node:crypto";
+import { errorCode } from "../files.js";
+import { observeFacts } from "../observe/facts.js";
+import type { HttpResult, RunResult, System } from "../system.js";
+
+/** Something that a run has looked at. */
+export interface Look {
+	/**
+	 * `file`: its type, mode, owner and content; `value`: the content of a small kernel file; `open`: whether it can be
+	 * read; `list`: names in a directory; `stat`: type, mode and owner; `link`: where it leads; `run`: what a program
+	 * printed; `http`: an answer; `facts`: the facts about the host, which /proc is searched for.
+	 */
+	kind:
+		| "file"
+		| "value"
+		| "open"
+		| "list"
+		| "stat"
+		| "link"
+		| "run"
+		| "http"
+		| "facts";
+	/** A path, a URL, or the words of a command with a NUL between them. */
+	place: string;
+}
+
+/** The longest value of a small kernel file, see readValue(). */
+export const valueBytes = 4096;
+// What is larger than that no run reads.
+const maxBytes = 4 * 1024 * 1024;
+const readFlags = 0o4000;
+
+/** What is seen there now, as text; for files and the like, at once. */
+export function lookAt(
+	{ fs }: Pick<System, "fs">,
+	{ kind, place }: Look,
+): string {
+	if (kind === "facts") return JSON.stringify(observeFacts(fs));
+	try {
+		if (kind === "list") return listText(fs.readdirSync(place));
+		if (kind === "link") return String(fs.readlinkSync(place));
+		if (kind === "stat") return statText(fs.lstatSync(place));
+		const fd = fs.openSync(place, readFlags);
+		try {
+			if (kind === "value") return contentOf(fs, fd, valueBytes, true);
+			if (kind === "open") return contentOf(fs, fd, 1, true).slice(0, 0);
+			const stat = fs.fstatSync(fd);
+			const text = statText(stat);
+			return stat.isFile() ? `${text} ${contentOf(fs, fd, maxBytes)}` : text;
+		} finally {
+			fs.closeSync(fd);
+		}
+	} catch (error) {
+		return errorText(error);
+	}
+}
+
+function contentOf(
+	fs: System["fs"],
+	fd: number,
+	limit: number,
+	isOnce = false,
+): string {
+	const parts: string[] = [];
+	for (let size = 0; size < limit; ) {
+		const buffer = Buffer.allocUnsafe(Math.min(limit - size, 8192));
+		const count = fs.readSync(fd, buffer, 0, buffer.length, null);
+		if (count > 0) parts.push(buffer.toString("latin1", 0, count));
+		if (count === 0 || isOnce) break;
+		size += count;
+	}
+	return parts.join("");
+}
+
+export function listText(names: unknown): string {
+	return (names as string[]).slice().sort().join("\0");
+}
+
+export function statText(
+	stat: { mode: number; uid: number; gid: number } | undefined,
+): string {
+	return stat ? `${stat.mode} ${stat.uid} ${stat.gid}` : "";
+}
+
+export function errorText(error: unknown): string {
+	return `error ${errorCode(error) ?? "unknown"}`;
+}
+
+/** Without the seconds that a lease or an advertised prefix is still valid: they are another number each time. */
+export function outputText({ exitCode, stdout }: RunResult): string {
+	return `${exitCode} ${stdout.replace(/\b(valid_lft|preferred_lft|expires) \d+sec/g, "$1")}`;
+}
+
+/** The answer as text; undefined where there was none. */
+export function answerText(result: HttpResult): string | undefined {
+	return result.kind === "response"
+		? `${result.status} ${Buffer.from(result.body).toString("latin1")}`
+		: undefined;
+}
+
+/** One SHA-256 in hex of many texts; their number and lengths count. */
+export function digestOf(texts: string[]): string {
+	const hash = createHash("sha256");
+	for (const text of texts) hash.update(`${text.length} ${text}`, "latin1");
+	return hash.digest("hex");
+}

@@ -1,0 +1,252 @@
+import { paths } from "../paths.js";
+import type { FileSystem, LogLevel, System } from "../system.js";
+import {
+	answerText,
+	digestOf,
+	errorText,
+	type Look,
+	listText,
+	lookAt,
+	outputText,
+	statText,
+	valueBytes,
+} from "./look.js";
+
+/** What a run looked at and what it said, if it did nothing else. */
+export interface Recorded {
+	looks: Look[];
+	/** Of what was seen, in the order of `looks`: files, programs, answers. */
+	digests: Digests;
+	log: [LogLevel, string][];
+}
+
+/** Of files and the like, of what programs printed, of what the metadata service answered. */
+export interface Digests {
+	files: string;
+	programs: string;
+	answers: string;
+}
+
+// O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND
+const writing = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000;
+const facts: Look = { kind: "facts", place: "" };
+
+/**
+ * A System that writes down what is looked at through it. A run is a function of that, so that one that
+ * finds it all the same would come to the same end. recorded() is undefined for a run that changed
+ * something, waited, or could not see something.
+ */
+export function recordSystem(base: System): {
+	system: System;
+	recorded(): Recorded | undefined;
+} {
+	const seen = new Map<string, { look: Look; text: string }>();
+	const log: [LogLevel, string][] = [];
+	let isSpoilt = false;
+	const factsBefore = lookAt(base, facts);
+
+	function note(look: Look, text: string | undefined): void {
+		const key = `${look.kind} ${look.place}`;
+		const before = seen.get(key);
+		// It changed while the run was at it.
+		if (text === undefined || (before && before.text !== text)) isSpoilt = true;
+		else if (!before) seen.set(key, { look, text });
+	}
+
+	const system: System = {
+		...base,
+		fs: recordFiles(base.fs, note, () => {
+			isSpoilt = true;
+		}),
+		run: async (argv, options) => {
+			// The lock is taken in any case.
+			if (argv[0] === "flock") return base.run(argv, options);
+			if (argv[0] !== "ip" || !argv.includes("show") || options?.inherit)
+				isSpoilt = true;
+			const result = await base.run(argv, options);
+			note({ kind: "run", place: argv.join("\0") }, outputText(result));
+			return result;
+		},
+		http: async (url, limits) => {
+			const result = await base.http(url, limits);
+			note({ kind: "http", place: url }, answerText(result));
+			return result;
+		},
+		nudge: (...args) => {
+			isSpoilt = true;
+			return base.nudge(...args);
+		},
+		clock: {
+			...base.clock,
+			sleep: (...args) => {
+				isSpoilt = true;
+				return base.clock.sleep(...args);
+			},
+		},
+		log: (level, message) => {
+			log.push([level, message]);
+			base.log(level, message);
+		},
+	};
+
+	function recorded(): Recorded | undefined {
+		note(facts, factsBefore);
+		if (lookAt(base, facts) !== factsBefore) isSpoilt = true;
+		if (isSpoilt) return undefined;
+		const all = [...seen.values()];
+		const textsOf = (isOf: (kind: Look["kind"]) => boolean) =>
+			all.filter(({ look }) => isOf(look.kind)).map(({ text }) => text);
+		return {
+			looks: all.map(({ look }) => look),
+			digests: {
+				files: digestOf(textsOf(isOfFiles)),
+				programs: digestOf(textsOf((kind) => kind === "run")),
+				answers: digestOf(textsOf((kind) => kind === "http")),
+			},
+			log,
+		};
+	}
+	return { system, recorded };
+}
+
+/** Whether a look is at a file or the like. */
+export function isOfFiles(kind: Look["kind"]): boolean {
+	return kind !== "run" && kind !== "http";
+}
+
+// Processes come and go: what they are searched for is among the facts.
+function isOfProcesses(path: string): boolean {
+	return path === "/proc" || /^\/proc\/\d+\/comm$/.test(path);
+}
+
+interface Opened {
+	path: string;
+	stat: string | undefined;
+	isFile: boolean;
+	/** Read to its end. */
+	isWhole: boolean;
+	content: string;
+}
+
+function recordFiles(
+	base: FileSystem,
+	note: (look: Look, text: string) => void,
+	spoil: () => void,
+): FileSystem {
+	const open = new Map<number, Opened>();
+	const noteFile = (kind: Look["kind"], place: string, text: string) => {
+		if (!isOfProcesses(place)) note({ kind, place }, text);
+	};
+	// Calls one of node:fs and notes what came of it, be it an error.
+	function looking<T>(
+		kind: "list" | "stat" | "link",
+		place: string,
+		call: () => T,
+		textOf: (result: T) => string,
+	): T {
+		try {
+			const result = call();
+			noteFile(kind, place, textOf(result));
+			return result;
+		} catch (error) {
+			noteFile(kind, place, errorText(error));
+			throw error;
+		}
+	}
+	const spoiling = <A extends unknown[], R>(call: (...args: A) => R) =>
+		((...args: A) => {
+			spoil();
+			return call(...args);
+		}) as never;
+	return {
+		...base,
+		openSync: ((path: string, flags: number, mode?: number) => {
+			if (path === paths.lock) return base.openSync(path, flags, mode);
+			if ((flags & writing) !== 0) spoil();
+			try {
+				const fd = base.openSync(path, flags, mode);
+				const [isFile, isWhole] = [false, false];
+				open.set(fd, { path, stat: undefined, isFile, isWhole, content: "" });
+				return fd;
+			} catch (error) {
+				noteFile("open", path, errorText(error));
+				throw error;
+			}
+		}) as FileSystem["openSync"],
+		fstatSync: ((fd: number) => {
+			const stat = base.fstatSync(fd);
+			const opened = open.get(fd);
+			if (opened) {
+				opened.stat = statText(stat);
+				opened.isFile = stat.isFile();
+			}
+			return stat;
+		}) as FileSystem["fstatSync"],
+		readSync: ((
+			fd: number,
+			buffer: Buffer,
+			offset: number,
+			length: number,
+			position: number | null,
+		) => {
+			const opened = open.get(fd);
+			// A small kernel file is read in one go; one byte shows whether it can be read.
+			const kind = length === 1 ? "open" : "value";
+			const isValue = opened?.stat === undefined;
+			if (isValue && length !== 1 && length !== valueBytes) spoil();
+			try {
+				const count = base.readSync(fd, buffer, offset, length, position);
+				const text = buffer.toString("latin1", offset, offset + count);
+				if (opened && isValue)
+					noteFile(kind, opened.path, kind === "open" ? "" : text);
+				else if (opened) {
+					opened.content += text;
+					opened.isWhole = count === 0;
+				}
+				return count;
+			} catch (error) {
+				if (opened && isValue) noteFile(kind, opened.path, errorText(error));
+				throw error;
+			}
+		}) as FileSystem["readSync"],
+		closeSync: (fd) => {
+			const opened = open.get(fd);
+			open.delete(fd);
+			if (opened?.stat !== undefined) {
+				const { path, stat, isFile, isWhole, content } = opened;
+				// Given up half-way: it was too large.
+				if (isFile && !isWhole) spoil();
+				noteFile("file", path, isFile ? `${stat} ${content}` : stat);
+			}
+			base.closeSync(fd);
+		},
+		readdirSync: ((path: string) =>
+			looking(
+				"list",
+				path,
+				() => base.readdirSync(path),
+				listText,
+			)) as FileSystem["readdirSync"],
+		lstatSync: ((path: string) =>
+			looking(
+				"stat",
+				path,
+				() => base.lstatSync(path),
+				statText,
+			)) as FileSystem["lstatSync"],
+		readlinkSync: ((path: string) =>
+			looking(
+				"link",
+				path,
+				() => base.readlinkSync(path),
+				String,
+			)) as FileSystem["readlinkSync"],
+		writeSync: spoiling(base.writeSync),
+		fsyncSync: spoiling(base.fsyncSync),
+		fchmodSync: spoiling(base.fchmodSync),
+		fchownSync: spoiling(base.fchownSync),
+		renameSync: spoiling(base.renameSync),
+		unlinkSync: spoiling(base.unlinkSync),
+		mkdirSync: spoiling(base.mkdirSync),
+	};
+}
