@@ -1,6 +1,6 @@
 // Builds dist/: a small entry, one chunk for each dynamic import of src and one for what several of them
 // share, as CommonJS for Node 16. dist/ needs nothing beside it and can be copied anywhere.
-// `--out DIR` builds there instead; `--inputs FILE` writes down the files that went into it, as JSON:
+// `--out DIR` builds there instead; `--readable` leaves names and lines as they are, for looking at a stack; `--inputs FILE` writes down the files that went into it, as JSON:
 // the package has to carry the licences of those that came from npm.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -55,22 +55,38 @@ const buildDigest = {
 			contents: `export const build = "${sources.digest("hex")}";`,
 		})),
 };
-// Our own names are left as they are, for stack traces.
-const shortNames = {
-	name: "short-names",
+// The guests run Linux: what systeminformation would do elsewhere, two thirds of it, is left out.
+const platforms =
+	/^const _(linux|darwin|windows|freebsd|openbsd|netbsd|sunos) = .*;$/gm;
+const onLinux = {
+	_linux: "true",
+	...Object.fromEntries(
+		["darwin", "windows", "freebsd", "openbsd", "netbsd", "sunos"].map(
+			(name) => [`_${name}`, "false"],
+		),
+	),
+};
+const linuxOnly = {
+	name: "linux-only",
 	setup: ({ onLoad }) =>
-		onLoad({ filter: /\/node_modules\/.*\.[cm]?js$/ }, async ({ path }) => {
-			const source = await readFile(path, "utf8");
-			const { code } = await transform(source, { minifyIdentifiers: true });
-			return { contents: code };
-		}),
+		onLoad(
+			{ filter: /\/node_modules\/systeminformation\/.*\.js$/ },
+			async ({ path }) => {
+				const source = await readFile(path, "utf8");
+				const { code } = await transform(source.replace(platforms, ""), {
+					minifySyntax: true,
+					define: onLinux,
+				});
+				return { contents: code };
+			},
+		),
 };
 
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 // esbuild splits ES modules only: so first these, what several need in a chunk of its own, and then each of them as
 // CommonJS.
-const syntax = { minifySyntax: true, minifyWhitespace: true };
+const syntax = { minify: !process.argv.includes("--readable") };
 const { metafile, outputFiles } = await build({
 	...syntax,
 	absWorkingDir: root,
@@ -89,11 +105,13 @@ const { metafile, outputFiles } = await build({
 	alias: {
 		// The ES module build of yargs leaves out the word wrap that its help needs.
 		yargs: require.resolve("yargs"),
+		// The build of it that is ES modules: half of it is not needed.
+		yaml: path.join(root, "node_modules/yaml/browser/dist/index.js"),
 		// Without what prints syntax trees, and what loads .hbs files as modules.
 		"handlebars/runtime": require.resolve("handlebars/runtime"),
 		handlebars: require.resolve("handlebars/dist/cjs/handlebars.js"),
 	},
-	plugins: [buildDigest, templates, noSourceMap, shortNames],
+	plugins: [buildDigest, templates, noSourceMap, linuxOnly],
 	logLevel: "warning",
 });
 for (const input of Object.keys(metafile.inputs))
