@@ -15,6 +15,8 @@ export interface RunOptions {
 export interface AgentOptions extends RunOptions {
 	/** Another Node than the one running this. */
 	node?: string;
+	/** Flags for Node itself: `-r`, `count.cjs`. */
+	nodeFlags?: string[];
 	/** Another bundle than dist/eni-configure.cjs. */
 	bundle?: string;
 }
@@ -112,7 +114,7 @@ export function openGuest({ guest: where, enter }: Namespaces): Guest {
 
 	function agentWords(args: readonly string[], options: AgentOptions) {
 		const { node = process.execPath, bundle = agentBundle } = options;
-		return [node, bundle, ...args];
+		return [node, ...(options.nodeFlags ?? []), bundle, ...args];
 	}
 
 	async function agent(args: readonly string[], options: AgentOptions = {}) {
