@@ -41,12 +41,19 @@ export function resyncMs(
 	return resyncSeconds * 1000 * (0.9 + random / 5);
 }
 
-/** The first one comes at any time, so that machines that were started together do not stay in step. */
+/**
+ * The first one comes at any time, so that machines that were started together do not stay in step: as if they had been
+ * looking for long, which is what is left of an interval of resyncMs() at any moment, a fifth of the setting later.
+ */
 export function firstResyncMs(
 	{ resyncSeconds }: { resyncSeconds: number },
 	random: number,
 ): number {
-	return resyncSeconds * 1000 * (0.2 + random * 0.8);
+	// Evenly up to the shortest interval, then ever less likely up to the longest: spread evenly over less than
+	// that, the looks of a whole zone would come in waves.
+	const left =
+		random < 0.9 ? random : 0.9 + 0.2 * (1 - Math.sqrt(10 * (1 - random)));
+	return resyncSeconds * 1000 * (0.2 + left);
 }
 
 const failureMs = [1000, 2000, 5000, 10_000, 30_000];

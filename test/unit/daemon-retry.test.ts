@@ -57,9 +57,33 @@ test("a fleet does nothing in step, and nobody is far off", () => {
 				const seconds = { resyncSeconds: 60 };
 				expect(resyncMs(seconds, chance)).toBeGreaterThanOrEqual(54_000);
 				expect(resyncMs(seconds, chance)).toBeLessThanOrEqual(66_000);
-				expect(firstResyncMs(seconds, chance)).toBeGreaterThan(0);
-				expect(firstResyncMs(seconds, chance)).toBeLessThanOrEqual(60_000);
+				expect(firstResyncMs(seconds, chance)).toBeGreaterThanOrEqual(12_000);
+				expect(firstResyncMs(seconds, chance)).toBeLessThanOrEqual(78_000);
 			},
 		),
 	);
+});
+
+test("machines that were started together look evenly from the first resync on", () => {
+	const count = 200;
+	const chances = Array.from({ length: count }, (_, at) => (at + 0.5) / count);
+	const seconds = { resyncSeconds: 60 };
+	const looks = new Array<number>(20).fill(0);
+	const add = (ms: number) => {
+		const at = Math.floor(ms / 6000);
+		if (at < looks.length) looks[at] = (looks[at] ?? 0) + 1;
+	};
+	// Each first look with each interval after it.
+	for (const chance of chances)
+		for (const next of chances) {
+			const first = firstResyncMs(seconds, chance);
+			add(first);
+			add(first + resyncMs(seconds, next));
+		}
+	const even = (count * count) / 10;
+	// From 12 s, when the first are due, to 120 s, when the earliest third ones are.
+	for (const some of looks.slice(2, 20)) {
+		expect(some / even).toBeGreaterThan(0.93);
+		expect(some / even).toBeLessThan(1.07);
+	}
 });
