@@ -34,6 +34,14 @@ const bases = 2;
 const patienceMs = 300;
 const maxAtOnce = 8;
 
+/** A question that has not been answered or given up yet. */
+interface Open {
+	number: number;
+	endMs: number;
+	/** The service gives a list of ENIs. */
+	isListed: boolean;
+}
+
 interface Question {
 	/** All NICs, and the primary's addresses; else only those that wait. */
 	isFull: boolean;
@@ -59,8 +67,9 @@ export function simulateGuest(
 	let [waitingSinceMs, asked] = [0, 0];
 	// When the first question about those that wait is answered.
 	let readyMs = Number.POSITIVE_INFINITY;
-	// When each open question will have been answered, or given up.
-	let open: number[] = [];
+	let open: Open[] = [];
+	let [started, listedBy] = [0, 0];
+	let silentSinceMs: number | undefined;
 	// Until then the daemon waits for an answer, before a pass.
 	let busyMs = startMs;
 
@@ -91,18 +100,41 @@ export function simulateGuest(
 	// instance-id and the list of MACs first, then all ENIs side by side.
 	function converse(atMs: number, { isFull, known, fresh }: Question) {
 		const listing = readAll(atMs, 2, bases);
-		if (!listing.isOk) return listing;
+		if (!listing.isOk) return { ...listing, isListed: false };
 		const count = (isFull ? 1 : 0) + known + fresh * 2;
 		const lists = readAll(listing.endMs, count, 1);
-		return fresh > 0 && lists.isOk ? readAll(lists.endMs, fresh * 2, 1) : lists;
+		const rest =
+			fresh > 0 && lists.isOk ? readAll(lists.endMs, fresh * 2, 1) : lists;
+		return { ...rest, isListed: true };
+	}
+
+	// Takes in what has been answered or given up by now.
+	function close(atMs: number): void {
+		const ended = open.filter(({ endMs }) => endMs <= atMs);
+		open = open.filter(({ endMs }) => endMs > atMs);
+		ended.sort((a, b) => a.endMs - b.endMs);
+		for (const { number, endMs, isListed } of ended) {
+			// One that was asked earlier and ends later says nothing new.
+			if (number < listedBy) continue;
+			listedBy = number;
+			silentSinceMs = isListed ? undefined : (silentSinceMs ?? endMs);
+		}
+	}
+
+	function untilAskMs(atMs: number, attempt: number, waitedMs: number) {
+		close(atMs);
+		const silentMs = atMs - (silentSinceMs ?? atMs);
+		return askAgainMs(attempt, waitedMs, silentMs, random());
 	}
 
 	function ask(atMs: number, isFull: boolean): void {
-		open = open.filter((ms) => ms > atMs);
+		close(atMs);
 		if (open.length >= maxAtOnce) return;
+		started += 1;
 		const known = isFull ? configured : 0;
-		const { isOk, endMs } = converse(atMs, { isFull, known, fresh: waiting });
-		open.push(endMs);
+		const question = { isFull, known, fresh: waiting };
+		const { isOk, endMs, isListed } = converse(atMs, question);
+		open.push({ number: started, endMs, isListed });
 		const answeredMs = isOk ? endMs : Number.POSITIVE_INFINITY;
 		if (waiting > 0) readyMs = Math.min(readyMs, answeredMs);
 		// A pass follows when all is answered, or patience is at its end.
@@ -114,13 +146,13 @@ export function simulateGuest(
 		ask(atMs, true);
 		if (readyMs <= busyMs) return;
 		[waitingSinceMs, asked] = [busyMs, 1];
-		timers.set("ask", busyMs + askAgainMs(0, 0, random()));
+		timers.set("ask", busyMs + untilAskMs(busyMs, 0, 0));
 	}
 
 	function takeReady(): void {
 		// The daemon sets this timer whenever other NICs wait than before, and finds nothing to ask about.
 		if (timers.at("ask") < Number.POSITIVE_INFINITY)
-			timers.set("ask", readyMs + askAgainMs(0, 0, random()));
+			timers.set("ask", readyMs + untilAskMs(readyMs, 0, 0));
 		configured += waiting;
 		waiting = 0;
 		readyMs = Number.POSITIVE_INFINITY;
@@ -134,7 +166,7 @@ export function simulateGuest(
 		}
 		if (due.includes("ask") && waiting > 0) {
 			const waitedMs = atMs - waitingSinceMs;
-			timers.set("ask", atMs + askAgainMs(asked, waitedMs, random()));
+			timers.set("ask", atMs + untilAskMs(atMs, asked, waitedMs));
 			asked += 1;
 			ask(atMs, false);
 		}

@@ -191,14 +191,18 @@ async function watch(
 		if (restartMs !== undefined) timers.set("monitor", restartMs);
 	}
 
+	function untilAskMs(attempt: number, waitedMs: number): number {
+		return askAgainMs(attempt, waitedMs, cloud.silentMs(), clock.random());
+	}
+
 	function askAboutWaiting(): void {
 		if (waiting.length === 0) return;
 		const now = clock.nowMs();
 		// One that a pass alone has seen, and that went before its line was read, is told of by nobody.
 		if (!waiting.every(({ link }) => nics.isThere(link)))
 			triggers.add("a NIC that has gone");
-		const delayMs = askAgainMs(asked, now - waitingSinceMs, clock.random());
-		timers.set("ask", now + delayMs);
+		const waitedMs = now - waitingSinceMs;
+		timers.set("ask", now + untilAskMs(asked, waitedMs));
 		asked += 1;
 		const macs = waiting.flatMap(({ mac }) => mac ?? []);
 		const question = { macs, primaryAddresses: false, publicIps: false };
@@ -319,7 +323,7 @@ async function watch(
 		);
 		if (waiting.map(({ mac }) => mac).join() !== before) {
 			[waitingSinceMs, asked] = [now, 1];
-			timers.set("ask", now + askAgainMs(0, 0, clock.random()));
+			timers.set("ask", now + untilAskMs(0, 0));
 		}
 		// By then it is time to say so, whatever other passes come in between.
 		for (const { link } of waiting) {

@@ -63,6 +63,8 @@ export interface Cloud {
 	problem(): string | undefined;
 	/** When the service last gave a list of ENIs, in ms since the boot. */
 	answeredMs(): number | undefined;
+	/** For how long every question has been left without such a list; 0 where the last one was not. */
+	silentMs(): number;
 }
 
 /** Opens the daemon's view of the metadata service; nothing is asked yet. */
@@ -81,6 +83,8 @@ export function openCloud(
 	let releases: Releases = {};
 	let problem: string | undefined;
 	let answeredMs: number | undefined;
+	// When the first of the questions ended that have brought no list since the last one that did.
+	let silentSinceMs: number | undefined;
 
 	function note(all: CloudView, number: number, isPartial: boolean): CloudView {
 		const news = Object.entries(all.enis).filter(
@@ -99,7 +103,9 @@ export function openCloud(
 		if (isNewest) {
 			listedBy = number;
 			problem = problemOf(all);
-			if (all.listed) answeredMs = system.clock.nowMs();
+			const endedMs = system.clock.nowMs();
+			if (all.listed) answeredMs = endedMs;
+			silentSinceMs = all.listed ? undefined : (silentSinceMs ?? endedMs);
 		}
 		latest = merge(latest, view, isPartial || !isNewest);
 		const { recorded, extras } = configured();
@@ -172,6 +178,8 @@ export function openCloud(
 		},
 		problem: () => problem,
 		answeredMs: () => answeredMs,
+		silentMs: () =>
+			system.clock.nowMs() - (silentSinceMs ?? system.clock.nowMs()),
 	};
 }
 

@@ -12,14 +12,14 @@ const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 
 test("a new NIC's metadata are asked for after 0.25, 0.5, then every second for ten minutes", () => {
 	expect(
-		[0, 1, 2, 3, 500].map((attempt) => askAgainMs(attempt, 0, 0.5)),
+		[0, 1, 2, 3, 500].map((attempt) => askAgainMs(attempt, 0, 0, 0.5)),
 	).toEqual([250, 500, 1000, 1000, 1000]);
-	expect(askAgainMs(600, 10 * minute - 1, 0.5)).toBe(1000);
+	expect(askAgainMs(600, 10 * minute - 1, 0, 0.5)).toBe(1000);
 });
 
 test("then ever more slowly, down to every half minute, and after an hour not at all", () => {
 	const at = [0, 30, 60, 90, 120, 2999, 3000, 86_400].map((seconds) =>
-		askAgainMs(600, 10 * minute + seconds * 1000, 0.5),
+		askAgainMs(600, 10 * minute + seconds * 1000, 0, 0.5),
 	);
 	expect(at).toEqual([
 		2000,
@@ -31,6 +31,16 @@ test("then ever more slowly, down to every half minute, and after an hour not at
 		Infinity,
 		Infinity,
 	]);
+});
+
+test("a service that is silent is asked about a new NIC ever more slowly, down to every five seconds", () => {
+	expect(
+		[0, 5, 10, 20, 50, 3000].map((seconds) =>
+			askAgainMs(10, seconds * 1000, seconds * 1000, 0.5),
+		),
+	).toEqual([1000, 1000, 2000, 4000, 5000, 30_000]);
+	// It is silent from before the NIC came.
+	expect(askAgainMs(0, 0, 5 * minute, 0.5)).toBe(5000);
 });
 
 test("a pass that failed is made again after 1, 2, 5, 10, then every 30 s", () => {
@@ -47,7 +57,7 @@ test("a fleet does nothing in step, and nobody is far off", () => {
 			random,
 			(count, waited, chance) => {
 				for (const wait of [
-					(r: number) => askAgainMs(count, waited, r),
+					(r: number) => askAgainMs(count, waited, waited, r),
 					(r: number) => passAgainMs(count + 1, r),
 				]) {
 					expect(wait(chance) / wait(0.5)).toBeGreaterThanOrEqual(0.75);
