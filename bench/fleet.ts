@@ -70,6 +70,7 @@ export function simulateGuest(
 	let open: Open[] = [];
 	let [started, listedBy] = [0, 0];
 	let silentSinceMs: number | undefined;
+	let hasAnswered = false;
 	// Until then the daemon waits for an answer, before a pass.
 	let busyMs = startMs;
 
@@ -79,22 +80,22 @@ export function simulateGuest(
 			: undefined;
 	}
 
-	// One base after the other until one answers; a base that has answered is the only one from then on.
-	function read(atMs: number, left: number): { isOk: boolean; endMs: number } {
-		request(atMs);
+	// Reads side by side, which have one fate: whether they were answered, and when. One base after the other until one answers.
+	function readAll(
+		atMs: number,
+		count: number,
+		left: number,
+	): { isOk: boolean; endMs: number } {
+		if (count === 0) return { isOk: true, endMs: atMs };
+		for (let at = 0; at < count; at += 1) request(atMs);
 		const trouble = troubleAt(atMs);
 		if (!trouble) return { isOk: true, endMs: atMs + latencyMs };
 		const lostMs = atMs + (trouble === "silent" ? timeoutMs : latencyMs);
-		return left > 1 ? read(lostMs, left - 1) : { isOk: false, endMs: lostMs };
-	}
-
-	// Reads side by side: whether all were answered, and when the last one was.
-	function readAll(atMs: number, count: number, left: number) {
-		const reads = Array.from({ length: count }, () => read(atMs, left));
-		return {
-			isOk: reads.every(({ isOk }) => isOk),
-			endMs: Math.max(atMs, ...reads.map(({ endMs }) => endMs)),
-		};
+		// A daemon that has been answered before waits for one base only.
+		const isLast = left === 1 || (hasAnswered && trouble === "silent");
+		return isLast
+			? { isOk: false, endMs: lostMs }
+			: readAll(lostMs, count, left - 1);
 	}
 
 	// instance-id and the list of MACs first, then all ENIs side by side.
@@ -111,9 +112,11 @@ export function simulateGuest(
 	// Takes in what has been answered or given up by now.
 	function close(atMs: number): void {
 		const ended = open.filter(({ endMs }) => endMs <= atMs);
+		if (ended.length === 0) return;
 		open = open.filter(({ endMs }) => endMs > atMs);
 		ended.sort((a, b) => a.endMs - b.endMs);
 		for (const { number, endMs, isListed } of ended) {
+			hasAnswered ||= isListed;
 			// One that was asked earlier and ends later says nothing new.
 			if (number < listedBy) continue;
 			listedBy = number;

@@ -79,6 +79,9 @@ export function openCloud(
 	// answered later knows less.
 	let listedBy = 0;
 	const answeredBy = new Map<string, number>();
+	// The base address that has answered last, and how many questions since then none has answered.
+	let base: string | undefined;
+	let missed = 0;
 	let current: Conversation | undefined;
 	let releases: Releases = {};
 	let problem: string | undefined;
@@ -135,13 +138,25 @@ export function openCloud(
 		return early?.listed ? merge(latest, early, true) : latest;
 	}
 
+	// The one that has answered last, or after a failure the next one, comes first.
+	function basesInTurn(): string[] {
+		const all = urls();
+		const at = base === undefined ? -1 : all.indexOf(base);
+		const first = at < 0 ? 0 : (at + missed) % all.length;
+		return [...all.slice(first), ...all.slice(0, first)];
+	}
+
 	async function ask(question: Question, isPartial: boolean) {
 		if (open >= maxAtOnce) return false;
 		open += 1;
 		started += 1;
 		const number = started;
 		const state: State = peekState(system);
-		const talk = askCloud(system, urls(), state, question);
+		// All bases are one service as a rule. When it comes back from silence, the questions that have waited for
+		// the first base would come down on the second one beside those that are due: twice a zone's load.
+		const endsAtSilence = base !== undefined;
+		const bases = basesInTurn();
+		const talk = askCloud(system, bases, state, question, endsAtSilence);
 		current = talk;
 		let isLate = false;
 		const done = new AbortController();
@@ -149,6 +164,9 @@ export function openCloud(
 			open -= 1;
 			done.abort();
 			if (current === talk) current = undefined;
+			const answering = talk.base();
+			missed = answering === undefined ? missed + 1 : 0;
+			base = answering ?? base;
 			const news = note(answer, number, isPartial);
 			onAnswer({ view: news, isLate: isLate && !isPartial });
 		});

@@ -39,12 +39,15 @@ export interface Question {
 export interface Conversation {
 	/** What has been answered so far; the rest is an error that says so. */
 	view(): CloudView;
+	/** The base address that has answered; undefined while none has. */
+	base(): string | undefined;
 	/** The whole answer; never rejects. */
 	settled: Promise<CloudView>;
 }
 
 interface Client {
 	read(path: string): Promise<Read>;
+	base(): string | undefined;
 	count(): number;
 }
 
@@ -63,12 +66,16 @@ export async function fetchCloud(
 	return askCloud(system, urls, state, question).settled;
 }
 
-/** The same for one who does not want to wait for the slowest answer. */
+/**
+ * The same for one who does not want to wait for the slowest answer. With `endsAtSilence` a base that lets a request
+ * time out is the last one that is tried; one that cannot be reached is not.
+ */
 export function askCloud(
 	system: System,
 	urls: string[],
 	state: State,
 	question: Question,
+	endsAtSilence = false,
 ): Conversation {
 	const enis: Record<string, EniAnswer> = {};
 	let early: Omit<CloudView, "enis" | "requests"> = {
@@ -78,9 +85,10 @@ export function askCloud(
 		primaryAddresses: undefined,
 		problem: unanswered,
 	};
-	const client = createClient(system, urls);
+	const client = createClient(system, urls, endsAtSilence);
 	return {
 		view: () => ({ ...early, enis: { ...enis }, requests: client.count() }),
+		base: () => client.base(),
 		settled: ask(client, state, question, enis, (view) => {
 			early = view;
 		}),
@@ -278,13 +286,18 @@ function failed(leaf: string, read: Exclude<Read, { kind: "ok" }>): EniAnswer {
 	};
 }
 
-function createClient(system: System, urls: string[]): Client {
+function createClient(
+	system: System,
+	urls: string[],
+	endsAtSilence: boolean,
+): Client {
 	let requests = 0;
 	let active = 0;
 	const waiting: (() => void)[] = [];
 	const deadline = system.clock.nowMs() + totalMs;
 	// Once a base has answered, the others are not tried again in this run.
 	let bases = urls;
+	let answered: string | undefined;
 
 	async function get(url: string): Promise<HttpResult> {
 		const leftMs = Math.ceil(deadline - system.clock.nowMs());
@@ -308,6 +321,7 @@ function createClient(system: System, urls: string[]): Client {
 		};
 		for (const base of bases) {
 			const url = `${base}/${path}`;
+			const startMs = system.clock.nowMs();
 			let result = await get(url);
 			if (result.kind === "failed" && result.reset) result = await get(url);
 			if (result.kind === "failed") {
@@ -315,9 +329,13 @@ function createClient(system: System, urls: string[]): Client {
 					kind: "error",
 					reason: `cannot be read from ${base}: ${result.reason}`,
 				};
+				// A resolver that hangs is given up earlier.
+				const tookMs = system.clock.nowMs() - startMs;
+				if (endsAtSilence && tookMs > limits.timeoutMs / 4) break;
 				continue;
 			}
 			bases = [base];
+			answered = base;
 			if (result.kind === "too-large")
 				return {
 					kind: "unsettled",
@@ -348,5 +366,5 @@ function createClient(system: System, urls: string[]): Client {
 			else active -= 1;
 		}
 	}
-	return { read, count: () => requests };
+	return { read, base: () => answered, count: () => requests };
 }

@@ -449,3 +449,37 @@ test("an answer that never ends, a 500 and an empty list take nothing away", asy
 	await daemon.sleep(70);
 	expect(host.snapshot()).toBe(before);
 });
+
+test("a daemon whom one address of the service has answered waits for one of them a look while they are silent", async () => {
+	const host = await createFakeHost({ enis: [eth1] });
+	const { http } = host.system;
+	const [numbers, name] = ["169.254.0.23", "metadata.tencentyun.com"];
+	const asked: string[] = [];
+	let good = name;
+	host.system.http = async (url, limits) => {
+		const { hostname } = new URL(url);
+		asked.push(hostname);
+		if (hostname === good) return http(url.replace(name, numbers), limits);
+		await host.clock.sleep(limits.timeoutMs);
+		return { kind: "failed", reason: "no answer", reset: false };
+	};
+	const daemon = await startDaemon(host);
+	// Nobody knows yet which one it is: both are asked at once.
+	await daemon.until(() => addressesOn(host, "eth1").length === 2, 5);
+	asked.length = 0;
+	await daemon.sleep(180);
+	expect(new Set(asked)).toEqual(new Set([name]));
+
+	good = numbers;
+	host.assign("eth1", "10.0.2.64");
+	await daemon.until(() => addressesOn(host, "eth1").length === 3, 130);
+	asked.length = 0;
+	await daemon.sleep(180);
+	expect(new Set(asked)).toEqual(new Set([numbers]));
+
+	good = "neither";
+	await daemon.sleep(70);
+	asked.length = 0;
+	await daemon.sleep(120);
+	expect(asked.sort()).toEqual([numbers, numbers, name, name]);
+});
