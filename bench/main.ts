@@ -31,7 +31,7 @@ import { startUp } from "./rows/start-up";
 type Measure = (
 	nodes: Nodes,
 	say: Say,
-	others: Promise<unknown>,
+	others: () => Promise<unknown>,
 ) => Promise<Part>;
 
 // By name, in the order of the table. The fleet's row comes from a simulation and belongs at the end.
@@ -46,37 +46,25 @@ const measures: Record<string, Measure> = {
 	requests: ({ own }, say) => requests(own, say),
 	size: () => size(),
 };
-// Hardly ever does anything: it runs beside all others.
+// Hardly ever does anything once it has begun: all others are measured meanwhile.
 const beside = "rest";
-// These wait, or count: they do not mind each other, and nothing else is measured meanwhile.
-const together = ["guide", "requests", "size"];
-
 async function main(): Promise<void> {
 	const only = readOnly();
 	const names = only === undefined ? Object.keys(measures) : [only];
 	const nodes = findNodes();
 	await buildPrograms();
 	const parts = new Map<string, Part>();
-	async function measure(
-		name: string,
-		others: Promise<unknown> = Promise.resolve(),
-	): Promise<void> {
+	async function measure(name: string, others = async () => {}) {
 		const part = await measures[name]?.(nodes, say, others);
 		if (part === undefined) throw new Error(`no part ${name}`);
 		parts.set(name, part);
 		for (const row of part.rows) say(rowLine(row));
 	}
 	async function measureOthers(): Promise<void> {
-		const others = names.filter((name) => name !== beside);
-		const first = others.filter((name) => together.includes(name));
-		await Promise.all(first.map((name) => measure(name)));
-		for (const name of others) if (!first.includes(name)) await measure(name);
+		for (const name of names) if (name !== beside) await measure(name);
 	}
-	const others = measureOthers();
-	await Promise.all([
-		others,
-		...(names.includes(beside) ? [measure(beside, others)] : []),
-	]);
+	if (names.includes(beside)) await measure(beside, measureOthers);
+	else await measureOthers();
 
 	const done = names.flatMap((name) => parts.get(name) ?? []);
 	const rows = done.flatMap((part) => part.rows);
@@ -103,13 +91,16 @@ function write(parts: Part[], rows: Row[], where: Circumstances): void {
 	const docs = path.join(root, "docs");
 	const chart = barChart({
 		title: "eni-configure: every figure as a share of its budget",
-		subtitle: `${where.cpu}, ${where.cores} cores, Linux ${where.kernel}; ${where.date}, commit ${where.commit}`,
-		bars: rows.map(({ label, value, limit, result, budget }) => ({
-			label,
-			value: Math.max(value, 0),
-			budget: limit,
-			text: `${result} (${budget})`,
-		})),
+		subtitle: `The budget in brackets. ${where.cpu}, ${where.cores} cores, Linux ${where.kernel}; ${where.date}, commit ${where.commit}`,
+		// Nothing is a share of a budget of nothing.
+		bars: rows
+			.filter(({ limit }) => limit > 0)
+			.map(({ label, value, limit, result, budget }) => ({
+				label,
+				value: Math.max(value, 0),
+				budget: limit,
+				text: `${result} (${budget.replace(/^(at most|at least|under) /, "")})`,
+			})),
 	});
 	writeFileSync(path.join(docs, "benchmark.md"), pageText(parts, where));
 	writeFileSync(path.join(docs, "benchmark.json"), rawText(parts, where));

@@ -61,7 +61,7 @@ export function differenceRows(
 		label: `${words.label}, ${at}`,
 		measured: `${ms(a[at])} against ${ms(b[at])}`,
 		result: signed(a[at] - b[at]),
-		budget: `at most ${signed(limit)}`,
+		budget: `at most +${limit} ms`,
 		value: a[at] - b[at],
 		limit,
 		runs: runsOf(a.runs, b.runs),

@@ -3,69 +3,72 @@ import { type Daemon, startDaemon } from "../daemon";
 import { manyEnis } from "../eni";
 import { type Say, sleep } from "../measure";
 import type { Node } from "../node";
-import { countRow, type Part } from "../row";
+import type { Part, Row } from "../row";
 
 const sizes = [1, 8];
 const settleMs = 1500;
 
-/** What the metadata service is asked, by its own log. */
+/** What the metadata service was asked, by its own log, as paths. */
+interface Asked {
+	first: string[];
+	again: string[];
+}
+
+/** Requests of a daemon that configures new ENIs, and of its next look, at which nothing has changed. */
 export async function requests(node: Node, say: Say): Promise<Part> {
-	const part: Part = { rows: [], notes: [], raw: {} };
-	for (const count of sizes) {
-		say(`requests: ${count} ENIs`);
-		const sandbox = await createSandbox({ enis: manyEnis(count, 2) });
-		try {
-			const daemon = await startDaemon(sandbox, node);
-			await daemon.line(new RegExp(`eth${count}: configured`));
-			const first = await asked(async () => {});
-			const again = await asked(() => look(daemon));
-			// The primary is an ENI as well.
-			const all = count + 1;
-			const name = count === 1 ? "1 ENI" : `${count} ENIs`;
-			part.rows.push(
-				row(
-					`first configure of ${name}`,
-					first.length,
-					2 + 4 * all,
-					"2 + 4 per ENI",
-				),
-				row(
-					`unchanged resync of ${name}`,
-					again.length,
-					2 + all,
-					"2 + 1 per ENI",
-				),
-			);
-			part.raw[`requests, ${count} ENIs`] = { first, again };
+	say(`requests: ${sizes.join(" and ")} ENIs`);
+	const asked: Asked[] = [];
+	for (const count of sizes) asked.push(await ask(node, count));
+	return {
+		rows: [
+			row("first configure", 4, ({ first }) => first),
+			row("unchanged resync", 1, ({ again }) => again),
+		],
+		notes: [
+			"Requests: the primary counts as an ENI (its list of private IPs is asked for, its addresses are not configured). The unchanged look is one by SIGHUP.",
+		],
+		raw: Object.fromEntries(
+			sizes.map((count, at) => [`requests, ${count} ENIs`, asked[at]]),
+		),
+	};
 
-			async function asked(body: () => Promise<void>): Promise<string[]> {
-				await body();
-				const paths = (await sandbox.metadata.requests()).map(
-					({ path }) => path,
-				);
-				await sandbox.metadata.clearRequests();
-				return paths;
-			}
-		} finally {
-			await sandbox.close();
-		}
-	}
-	part.notes.push(
-		"Requests: the primary counts as an ENI (its list of private IPs is asked for, its addresses are not configured).",
-	);
-	return part;
-
-	function row(what: string, value: number, limit: number, rule: string) {
-		const words = { what: `metadata requests, ${what}`, node: node.version };
+	function row(
+		what: string,
+		each: number,
+		pathsOf: (asked: Asked) => string[],
+	): Row {
+		const counts = asked.map((one) => pathsOf(one).length);
+		const limits = sizes.map((count) => 2 + each * (count + 1));
 		return {
-			...countRow(
-				{ ...words, label: `requests, ${what}` },
-				value,
-				limit,
-				"requests",
-			),
-			budget: `${rule}: ${limit}`,
+			what: `metadata requests, ${what} of ${sizes.join(" and ")} ENIs beside the primary`,
+			against: "count",
+			label: `metadata requests, ${what}`,
+			measured: "counted",
+			result: counts.join(" and "),
+			budget: `at most 2 + ${each} per ENI: ${limits.join(" and ")}`,
+			value: Math.max(...counts.map((count, at) => count / (limits[at] ?? 0))),
+			limit: 1,
+			runs: "1",
+			node: node.version,
 		};
+	}
+}
+
+async function ask(node: Node, count: number): Promise<Asked> {
+	const sandbox = await createSandbox({ enis: manyEnis(count, 2) });
+	async function take(): Promise<string[]> {
+		const all = await sandbox.metadata.requests();
+		await sandbox.metadata.clearRequests();
+		return all.map(({ path }) => path);
+	}
+	try {
+		const daemon = await startDaemon(sandbox, node);
+		await daemon.line(new RegExp(`eth${count}: configured`));
+		const first = await take();
+		await look(daemon);
+		return { first, again: await take() };
+	} finally {
+		await sandbox.close();
 	}
 }
 

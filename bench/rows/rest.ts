@@ -5,7 +5,7 @@ import { manyEnis } from "../eni";
 import { type Say, sleep } from "../measure";
 import type { Node, Nodes } from "../node";
 import { rssOf, type Used, usedBy } from "../processes";
-import { countRow, type Part, ratioRow } from "../row";
+import { type Part, ratioRow } from "../row";
 import { spreadOf } from "../statistics";
 
 const runs = 2;
@@ -19,6 +19,7 @@ const cpuLimitPercent = 0.02;
 
 /** A daemon with nothing to do, and a Node with a timer that is never due, in the same guest. */
 interface Pair {
+	node: Node;
 	sandbox: Sandbox;
 	daemon: Daemon;
 	/** The pid of the other. */
@@ -40,39 +41,35 @@ interface Rest {
 
 /**
  * Memory, processes, wake-ups and processor time of a daemon between two looks. It takes some minutes, in which next to
- * nothing happens, so that other things can be measured meanwhile; it is only when these are done (`others`) that
- * its daemons have work again.
+ * nothing happens: `others` is called then and measures everything else, and only when that is done its daemons have work
+ * again.
  */
 export async function rest(
 	{ own, el7 }: Nodes,
 	say: Say,
-	others: Promise<unknown>,
+	others: () => Promise<unknown>,
 ): Promise<Part> {
 	const part: Part = { rows: [], notes: [], raw: {} };
 	const opened: Sandbox[] = [];
 	try {
-		const pairs = new Map<Node, Pair[]>();
+		const pairs: Pair[] = [];
 		for (const node of [own, el7])
-			for (let run = 0; run < runs; run += 1) {
-				const pair = await openPair(node, opened);
-				pairs.set(node, [...(pairs.get(node) ?? []), pair]);
-			}
+			for (let run = 0; run < runs; run += 1)
+				pairs.push(await openPair(node, opened));
 		say(
 			`rest: ${runs} daemons of each Node, with a minute or more until V8 rests, too`,
 		);
-		for (const [node, rests] of await Promise.all(
-			[...pairs].map(
-				async ([node, some]) =>
-					[
-						node,
-						await Promise.all(some.map((one) => atRest(one, others))),
-					] as const,
-			),
-		)) {
-			part.rows.push(...rowsOf(node, rests));
-			part.raw[`rest on ${node.name}`] = rests;
+		const done = others();
+		const [rests] = await Promise.all([
+			Promise.all(pairs.map((pair) => atRest(pair, done))),
+			done,
+		]);
+		for (const node of [own, el7]) {
+			const those = rests.filter((_, at) => pairs[at]?.node === node);
+			part.rows.push(...rowsOf(node, those));
+			part.raw[`rest on ${node.name}`] = those;
 			const median = (numberOf: (one: Rest) => number) =>
-				spreadOf(rests.map(numberOf)).median;
+				spreadOf(those.map(numberOf)).median;
 			const look = median((one) => one.lookMs);
 			const collect = median((one) => one.collectMs);
 			part.notes.push(
@@ -98,7 +95,7 @@ async function openPair(node: Node, opened: Sandbox[]): Promise<Pair> {
 	await daemon.line(/eth2: configured/);
 	await sandbox.metadata.dropConnections();
 	await sleep(lookMs);
-	return { sandbox, daemon, bare: bare.pid as number };
+	return { node, sandbox, daemon, bare: bare.pid as number };
 }
 
 async function atRest(
@@ -170,6 +167,8 @@ function rowsOf(node: Node, rests: readonly Rest[]) {
 	const worst = (numberOf: (rest: Rest) => number) =>
 		Math.max(...rests.map(numberOf));
 	const percent = worst(({ used }) => (used.cpuNs / 1e6 / restMs) * 100);
+	const started = worst(({ used }) => used.childFaults);
+	const sleeps = worst(({ used }) => used.sleeps);
 	const counted = { ...words, what: `daemon at rest for ${restMs / 1000} s` };
 	return [
 		ratioRow(
@@ -187,21 +186,14 @@ function rowsOf(node: Node, rests: readonly Rest[]) {
 			(kib) => `${(kib / 1024).toFixed(1)} MiB`,
 		),
 		{
-			...countRow(
-				{ ...counted, label: label("processes") },
-				worst(({ used }) => used.childFaults) > 0 ? 1 : 0,
-				0,
-				"processes started",
-			),
-			runs: `${runs}`,
-		},
-		{
-			...countRow(
-				{ ...counted, label: label("wake-ups") },
-				worst(({ used }) => used.sleeps),
-				0,
-				"wake-ups",
-			),
+			...counted,
+			against: "count",
+			label: label("wake-ups"),
+			measured: "counted",
+			result: `${started > 0 ? "some" : "0"} processes, ${sleeps} wake-ups`,
+			budget: "none",
+			value: started + sleeps,
+			limit: 0,
 			runs: `${runs}`,
 		},
 		{
