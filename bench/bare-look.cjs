@@ -74,15 +74,15 @@ function ask(leaf) {
 }
 
 // The record knows gateways and masks, and which instance this is: what is left to ask is the lists of addresses.
-async function askAll() {
-	const macs = "network/interfaces/macs/";
-	const [instance, listing] = await Promise.all([
-		ask("instance-id"),
-		ask(macs),
-	]);
+const macs = "network/interfaces/macs/";
+
+function askFirst() {
+	return Promise.all([ask("instance-id"), ask(macs)]);
+}
+
+function askLists(listing) {
 	const names = listing.split("\n").filter(Boolean);
-	const lists = names.map((name) => ask(`${macs}${name}local-ipv4s/`));
-	return [instance, listing, ...(await Promise.all(lists))];
+	return Promise.all(names.map((name) => ask(`${macs}${name}local-ipv4s/`)));
 }
 
 function readState() {
@@ -181,18 +181,20 @@ async function look() {
 		0o644,
 	);
 	await run(["flock", "-n", "3"], fd);
-	const answers = Promise.all([
-		askAll(),
+	const first = askFirst();
+	const kernel = Promise.all([
 		run(["ip", "-o", "addr", "show"]),
 		run(["ip", "-o", "-4", "rule", "show"]),
 		run(["ip", "-o", "-4", "route", "show", "table", "all"]),
 	]);
+	const [instance, listing] = await first;
+	const lists = askLists(listing);
 	// While these are under way.
 	const seen = [readState(), readHost(), readKernel(), readFiles(), config];
-	const [cloud, ...kernel] = await answers;
+	const answers = [instance, listing, ...(await lists), ...(await kernel)];
 	fs.closeSync(fd);
 	agent.destroy();
-	const texts = [...seen.flat(), ...cloud, ...kernel].filter(Boolean);
+	const texts = [...seen.flat(), ...answers].filter(Boolean);
 	process.stderr.write(`${texts.length} answers\n`);
 }
 
