@@ -16,6 +16,7 @@ import type {
 	Request,
 	Settings,
 } from "./model.js";
+import { observeHealth } from "./observe/health.js";
 import { observe } from "./observe/observe.js";
 import { changesExtras } from "./plan/extras.js";
 import { touchableKernel } from "./plan/revert.js";
@@ -34,6 +35,7 @@ import { type Commit, transact } from "./transact.js";
 
 // A child that the last pass left behind (CentOS 7.2's late ARP update) is not worth a line.
 const daemonQuietMs = 5000;
+const healthProbeMs = 1000;
 
 /**
  * Recover, observe, desire, plan, apply, verify, commit or roll back. The only function that knows this
@@ -164,7 +166,22 @@ async function carryOut(
 		time("commit");
 		return reportUnchanged(prepared);
 	}
-	if (means.restart !== "none" && (await isNetworkBusy(system, observed))) {
+	// Both are a program each: side by side.
+	const [isBusy, health] =
+		means.restart === "none"
+			? [false, undefined]
+			: await Promise.all([
+					isNetworkBusy(system, observed),
+					observeHealth(
+						system,
+						observed,
+						desired.primary,
+						undefined,
+						healthProbeMs,
+					),
+				]);
+	time("probe");
+	if (isBusy) {
 		return {
 			...reportUnchanged(prepared),
 			outcome: "pending",
@@ -175,7 +192,7 @@ async function carryOut(
 	execution.copies = chooseCopies(system.fs, plan.steps);
 	const journal = journalOf(prepared, request.verb, execution.copies, system);
 	const steady = request.daemon ? steadyLinks(observed, desired) : [];
-	const run = { ...prepared, system, execution, journal, steady };
+	const run = { ...prepared, system, execution, journal, steady, health };
 	return reportTransaction(
 		prepared,
 		await transact(run, commit, time),

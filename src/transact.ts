@@ -9,7 +9,6 @@ import { rollBack } from "./apply/roll-back.js";
 import { AgentError, isAgentError, messageOf } from "./errors.js";
 import { exists } from "./files.js";
 import type { Desired, Finding, Journal, State, Step } from "./model.js";
-import { observeHealth } from "./observe/health.js";
 import { observeKernel } from "./observe/kernel.js";
 import { paths } from "./paths.js";
 import { hasForeign } from "./plan/activation.js";
@@ -28,8 +27,6 @@ import {
 import { editSysctlConf } from "./sysctl-conf.js";
 import { lookAgain, wantOf } from "./verify/look-again.js";
 import { failedLinks, isNeighbourOnly } from "./verify.js";
-
-const healthProbeMs = 1000;
 
 /** Parts of a run: links by name, and whether the primary's further private IPs are among them. */
 export interface Parts {
@@ -58,24 +55,13 @@ const everything: Failed = { links: "all", extras: true };
  * so a commit that fails rolls everything back.
  */
 export async function transact(
-	prepared: Omit<Run, "health">,
+	run: Run,
 	commit: Commit,
 	time: (phase: string) => void,
 ): Promise<Transaction> {
-	const { system, observed, desired, plan, means } = prepared;
-	const run: Run = { ...prepared, health: undefined };
+	const { system, plan } = run;
 	let findings: Finding[] = [];
 	try {
-		if (means.restart !== "none") {
-			run.health = await observeHealth(
-				system,
-				observed,
-				desired.primary,
-				undefined,
-				healthProbeMs,
-			);
-		}
-		time("probe");
 		const troubles = await executeJournaled(run, plan.steps);
 		time("apply");
 		const { seen, open } = await climb(run, troubles);

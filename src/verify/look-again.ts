@@ -1,6 +1,10 @@
 import { ipOf } from "../ipv4.js";
 import type { Finding, InterfaceSpec } from "../model.js";
-import { observeHealth, resolvesNeighbour } from "../observe/health.js";
+import {
+	askRoute,
+	observeHealth,
+	resolvesNeighbour,
+} from "../observe/health.js";
 import { observeKernel } from "../observe/kernel.js";
 import { observeFile } from "../observe/link-files.js";
 import { claimedExtras } from "../plan/extras.js";
@@ -28,18 +32,27 @@ export async function lookAgain(run: Run): Promise<Finding[]> {
 	const changed = fileFindings(plan, files);
 	if (means.restart === "none") return changed;
 
+	const gateway = health?.gateway;
+	const asked = gateway === undefined ? undefined : askRoute(system, gateway);
 	const kernel = await observeKernel(system);
 	const findings = [...changed, ...kernelFindings(wantOf(run), kernel)];
 	// A NIC that lacks its addresses has nothing to ask its gateway with.
 	// Without policy routing a datagram for a shared gateway leaves by the primary and asks nothing.
-	const asked = changedInterfaces(run).filter(
+	const askedNics = changedInterfaces(run).filter(
 		(spec) =>
 			!findings.some((finding) => finding.link === spec.name) &&
 			(spec.table !== undefined || spec.demoteMetric === undefined),
 	);
 	const [after, ...answers] = await Promise.all([
-		observeHealth(system, kernel, desired.primary, health, primaryNeighbourMs),
-		...asked.map((spec) =>
+		observeHealth(
+			system,
+			kernel,
+			desired.primary,
+			health,
+			primaryNeighbourMs,
+			asked,
+		),
+		...askedNics.map((spec) =>
 			resolvesNeighbour(
 				system,
 				{
@@ -52,7 +65,7 @@ export async function lookAgain(run: Run): Promise<Finding[]> {
 		),
 	]);
 	const neighbours = Object.fromEntries(
-		asked.map((spec, at) => [spec.name, answers[at] ?? false]),
+		askedNics.map((spec, at) => [spec.name, answers[at] ?? false]),
 	);
 	return [
 		...findings,
