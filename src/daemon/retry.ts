@@ -5,15 +5,16 @@ const eagerForMs = 10 * 60_000;
 // One that has no metadata by then is nobody's, or the resync's to find.
 const waitForMs = 60 * 60_000;
 const laterMs = [2000, 5000, 10_000, 30_000];
-// A service that says nothing is asked the less, the longer that lasts: else those who wait come down on it when it is back.
-const silentShare = 0.2;
+// A service that says nothing for minutes is asked the less, the longer that lasts: else all those of a zone who have
+// begun to wait meanwhile come down on it when it is back.
+const silentPart = 60;
 const silentMaxMs = 5000;
 
 /**
  * The wait before the next question about NICs whose metadata are not there yet: 0.25, 0.5, then 1 s
  * for ten minutes, then 2, 5, 10 and 30 s, after an hour never; a quarter more or less, so that a fleet does not ask in
  * step. `attempt` counts from 0, `waitedMs` is how long the newest of them has been waiting. Where the service itself
- * has been silent for `silentMs`, no sooner than after a fifth of that, or 5 s.
+ * has been silent for `silentMs`, no sooner than after a sixtieth of that, or 5 s.
  */
 export function askAgainMs(
 	attempt: number,
@@ -27,7 +28,7 @@ export function askAgainMs(
 		waitedMs < eagerForMs
 			? (firstMs[attempt] ?? eagerMs)
 			: (laterMs[Math.min(late, laterMs.length - 1)] ?? 30_000);
-	const leastMs = Math.min(silentMs * silentShare, silentMaxMs);
+	const leastMs = Math.min(Math.round(silentMs / silentPart), silentMaxMs);
 	return Math.max(base, leastMs) * (0.75 + random / 2);
 }
 

@@ -363,7 +363,7 @@ test("an instance whose metadata service only comes up later converges by itself
 	host.metadata.trouble = undefined;
 	expect(
 		await daemon.until(() => addressesOn(host, "eth1").length === 2),
-	).toBeLessThan(6500);
+	).toBeLessThan(2500);
 	await daemon.sleep(1);
 	expect(daemon.status().metadata.problem).toBeUndefined();
 });
