@@ -1,5 +1,5 @@
 import { hasJournal } from "./apply/journal.js";
-import { acquireDaemonLock } from "./apply/lock.js";
+import { acquireDaemonLock, acquireLock, type Lock } from "./apply/lock.js";
 import { describeChanges } from "./daemon/changes.js";
 import { openCloud } from "./daemon/cloud.js";
 import { conditionsOf, patienceMs } from "./daemon/conditions.js";
@@ -12,6 +12,7 @@ import {
 } from "./daemon/drift.js";
 import { endOrphans, startMonitor } from "./daemon/monitor.js";
 import { watchNics } from "./daemon/nics.js";
+import { rehearse } from "./daemon/rehearse.js";
 import { settleMs } from "./daemon/releases.js";
 import {
 	askAgainMs,
@@ -36,7 +37,7 @@ import type {
 import { whatToAsk } from "./observe/observe.js";
 import { observeProcess } from "./observe/process-start.js";
 import type { Prepared } from "./prepared.js";
-import { reconcile } from "./reconcile.js";
+import { daemonQuietMs, reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
 import { peekState } from "./state.js";
 import type { System } from "./system.js";
@@ -105,6 +106,9 @@ async function watch(
 	let lastChange: DaemonStatus["lastChange"];
 	let exitCode = 0;
 	let isBusy = false;
+	// What the first pass has found, until there is time for a rehearsal.
+	let firstPass: { prepared: Prepared; request: Request } | undefined;
+	let isRehearsed = false;
 
 	function timeText(afterMs: number): string {
 		return new Date(clock.wallMs() + afterMs).toISOString();
@@ -234,7 +238,7 @@ async function watch(
 		if (!isAsked) mustAsk = true;
 	}
 
-	async function pass(): Promise<void> {
+	async function pass(held: Promise<Lock>): Promise<void> {
 		const reasons = triggers.take().join(", ");
 		const startMs = clock.nowMs();
 		echo.next();
@@ -255,7 +259,14 @@ async function watch(
 		const request: Request = { ...options.request, daemon };
 		try {
 			const { settings, lockTimeoutMs } = options;
-			const report = await reconcile(inPass, request, settings, lockTimeoutMs);
+			const report = await reconcile(
+				inPass,
+				request,
+				settings,
+				lockTimeoutMs,
+				await held,
+			);
+			if (!isRehearsed) firstPass = { prepared: report.prepared, request };
 			nics.dropGone(gone);
 			const ms = clock.nowMs() - startMs;
 			digest(report, report.prepared, ms);
@@ -281,6 +292,18 @@ async function watch(
 			publish({ trigger: reasons, outcome: "refused", ms, error: message });
 		}
 		record = recordText();
+	}
+
+	function rehearseOnce(): void {
+		if (isRehearsed || !firstPass) return;
+		const { prepared, request } = firstPass;
+		isRehearsed = true;
+		firstPass = undefined;
+		try {
+			rehearse(prepared, request, options.settings);
+		} catch (error) {
+			log("debug", `rehearsal: ${messageOf(error)}`);
+		}
 	}
 
 	// What a pass has done is said, and what it has left open is put on a timer.
@@ -428,14 +451,19 @@ async function watch(
 			// Whatever it was, the try that is due finds out about it as well.
 			if (!triggers.isEmpty() && isStuck()) triggers.take();
 			if (triggers.isEmpty()) {
+				rehearseOnce();
 				await triggers.wait(Math.max(timers.nextMs() - clock.nowMs(), 0));
 				continue;
 			}
 			await triggers.calm();
 			await udevIsDone();
+			// Whoever has the lock, and whatever the metadata service takes: side by side.
+			const held = acquireLock(inPass, options.lockTimeoutMs, daemonQuietMs);
+			held.catch(() => {});
 			await askIfNeeded();
 			isBusy = true;
-			if (system.stopSignal() === undefined) await pass();
+			if (system.stopSignal() === undefined) await pass(held);
+			else await held.then(({ release }) => release()).catch(() => {});
 			isBusy = false;
 		}
 	} finally {

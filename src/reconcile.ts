@@ -33,8 +33,8 @@ import { readRecord, writeState } from "./state.js";
 import type { System } from "./system.js";
 import { type Commit, transact } from "./transact.js";
 
-// A child that the last pass left behind (CentOS 7.2's late ARP update) is not worth a line.
-const daemonQuietMs = 5000;
+/** How long the daemon waits for the lock without a word: a child that the last pass left behind (CentOS 7.2's late ARP update) is not worth a line. */
+export const daemonQuietMs = 5000;
 const healthProbeMs = 1000;
 
 /**

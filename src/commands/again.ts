@@ -29,7 +29,7 @@ export async function configureAgain(
 		}
 	}
 	if (trace && begun.lock) {
-		const { isSame, answers } = await replay(system, trace);
+		const { isSame, answers } = await replay(system, trace.seen);
 		if (isSame) {
 			begun.lock.release();
 			for (const [level, message] of trace.log) system.log(level, message);

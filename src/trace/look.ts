@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { errorCode } from "../files.js";
 import { observeFacts } from "../observe/facts.js";
 import type { HttpResult, RunResult, System } from "../system.js";
@@ -24,11 +23,16 @@ export interface Look {
 	place: string;
 }
 
+/** A look, and what was seen there, as text. */
+export type Seen = [kind: Look["kind"], place: string, text: string];
+
 /** The longest value of a small kernel file, see readValue(). */
 export const valueBytes = 4096;
 // What is larger than that no run reads.
 const maxBytes = 4 * 1024 * 1024;
 const readFlags = 0o4000;
+// For all reads: hundreds of small ones.
+const buffer = Buffer.allocUnsafe(16 * 1024);
 
 /** What is seen there now, as text; for files and the like, at once. */
 export function lookAt(
@@ -63,8 +67,8 @@ function contentOf(
 ): string {
 	const parts: string[] = [];
 	for (let size = 0; size < limit; ) {
-		const buffer = Buffer.allocUnsafe(Math.min(limit - size, 8192));
-		const count = fs.readSync(fd, buffer, 0, buffer.length, null);
+		const length = Math.min(limit - size, buffer.length);
+		const count = fs.readSync(fd, buffer, 0, length, null);
 		if (count > 0) parts.push(buffer.toString("latin1", 0, count));
 		if (count === 0 || isOnce) break;
 		size += count;
@@ -96,11 +100,4 @@ export function answerText(result: HttpResult): string | undefined {
 	return result.kind === "response"
 		? `${result.status} ${Buffer.from(result.body).toString("latin1")}`
 		: undefined;
-}
-
-/** One SHA-256 in hex of many texts; their number and lengths count. */
-export function digestOf(texts: string[]): string {
-	const hash = createHash("sha256");
-	for (const text of texts) hash.update(`${text.length} ${text}`, "latin1");
-	return hash.digest("hex");
 }

@@ -2,29 +2,20 @@ import { paths } from "../paths.js";
 import type { FileSystem, LogLevel, System } from "../system.js";
 import {
 	answerText,
-	digestOf,
 	errorText,
 	type Look,
 	listText,
 	lookAt,
 	outputText,
+	type Seen,
 	statText,
 	valueBytes,
 } from "./look.js";
 
 /** What a run looked at and what it said, if it did nothing else. */
 export interface Recorded {
-	looks: Look[];
-	/** Of what was seen, in the order of `looks`: files, programs, answers. */
-	digests: Digests;
+	seen: Seen[];
 	log: [LogLevel, string][];
-}
-
-/** Of files and the like, of what programs printed, of what the metadata service answered. */
-export interface Digests {
-	files: string;
-	programs: string;
-	answers: string;
 }
 
 // O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND
@@ -40,7 +31,7 @@ export function recordSystem(base: System): {
 	system: System;
 	recorded(): Recorded | undefined;
 } {
-	const seen = new Map<string, { look: Look; text: string }>();
+	const seen = new Map<string, Seen>();
 	const log: [LogLevel, string][] = [];
 	let isSpoilt = false;
 	const factsBefore = lookAt(base, facts);
@@ -49,8 +40,8 @@ export function recordSystem(base: System): {
 		const key = `${look.kind} ${look.place}`;
 		const before = seen.get(key);
 		// It changed while the run was at it.
-		if (text === undefined || (before && before.text !== text)) isSpoilt = true;
-		else if (!before) seen.set(key, { look, text });
+		if (text === undefined || (before && before[2] !== text)) isSpoilt = true;
+		else if (!before) seen.set(key, [look.kind, look.place, text]);
 	}
 
 	const system: System = {
@@ -92,26 +83,9 @@ export function recordSystem(base: System): {
 	function recorded(): Recorded | undefined {
 		note(facts, factsBefore);
 		if (lookAt(base, facts) !== factsBefore) isSpoilt = true;
-		if (isSpoilt) return undefined;
-		const all = [...seen.values()];
-		const textsOf = (isOf: (kind: Look["kind"]) => boolean) =>
-			all.filter(({ look }) => isOf(look.kind)).map(({ text }) => text);
-		return {
-			looks: all.map(({ look }) => look),
-			digests: {
-				files: digestOf(textsOf(isOfFiles)),
-				programs: digestOf(textsOf((kind) => kind === "run")),
-				answers: digestOf(textsOf((kind) => kind === "http")),
-			},
-			log,
-		};
+		return isSpoilt ? undefined : { seen: [...seen.values()], log };
 	}
 	return { system, recorded };
-}
-
-/** Whether a look is at a file or the like. */
-export function isOfFiles(kind: Look["kind"]): boolean {
-	return kind !== "run" && kind !== "http";
 }
 
 // Processes come and go: what they are searched for is among the facts.

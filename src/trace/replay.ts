@@ -1,7 +1,5 @@
 import type { HttpResult, System } from "../system.js";
-import { answerText, digestOf, lookAt, outputText } from "./look.js";
-import { isOfFiles } from "./record.js";
-import type { Trace } from "./trace.js";
+import { answerText, lookAt, outputText, type Seen } from "./look.js";
 
 const limits = { timeoutMs: 2000, maxBytes: 64 * 1024 };
 const maxAtOnce = 4;
@@ -14,64 +12,53 @@ export interface Replay {
 }
 
 /**
- * Looks at all that a run has looked at: files and the like first, programs side by side, and the
- * metadata service, as gently as a run asks it. Ends early where something is not the same.
+ * Looks again at all that a run has seen: files and the like, programs side by side, and the metadata
+ * service as gently as a run asks it. Ends early where something is not the same.
  */
-export async function replay(system: System, trace: Trace): Promise<Replay> {
-	const answers = new Map<string, HttpResult>();
-	const placesOf = (kind: string) =>
-		trace.looks.filter((look) => look.kind === kind).map(({ place }) => place);
+export async function replay(system: System, seen: Seen[]): Promise<Replay> {
+	const isOther = ([kind, place]: Seen) =>
+		system.log("debug", `not as it was: ${kind} ${place}`);
 	// Programs and the first answer take their time: what is at hand is looked at meanwhile.
 	const programs = Promise.all(
-		placesOf("run").map((place) => system.run(place.split("\0"))),
+		seen.filter(([kind]) => kind === "run").map((one) => runs(system, one)),
 	);
-	const asking = ask(system, placesOf("http"), answers);
-	const files = trace.looks
-		.filter(({ kind }) => isOfFiles(kind))
-		.map((look) => lookAt(system, look));
-	asking.go(digestOf(files) === trace.digests.files);
-	const outputs = (await programs).map(outputText);
-	const texts = await asking.texts;
-	const isSame =
-		texts !== undefined &&
-		digestOf(files) === trace.digests.files &&
-		digestOf(outputs) === trace.digests.programs &&
-		digestOf(texts) === trace.digests.answers;
+	const asked = seen.filter(([kind]) => kind === "http");
+	const answers = new Map<string, HttpResult>();
+	const first = answersAgain(system, asked.slice(0, 1), answers);
+	const other = seen.find(
+		([kind, place, text]) =>
+			kind !== "run" &&
+			kind !== "http" &&
+			lookAt(system, { kind, place }) !== text,
+	);
+	if (other) isOther(other);
+	// A service that does not answer costs its time once.
+	const isGoing = (await first) && other === undefined;
+	const rest = isGoing && answersAgain(system, asked.slice(1), answers);
+	const isSame = (await programs).every(Boolean) && (await rest);
 	return { isSame, answers };
 }
 
-// The first question alone: a service that does not answer costs its time once.
-function ask(
+async function runs({ run }: System, [, place, text]: Seen): Promise<boolean> {
+	return outputText(await run(place.split("\0"))) === text;
+}
+
+// Some at once, none more after one that is other than it was.
+async function answersAgain(
 	{ http }: System,
-	urls: string[],
+	asked: Seen[],
 	answers: Map<string, HttpResult>,
-): { go(isWorthIt: boolean): void; texts: Promise<string[] | undefined> } {
-	let go = (_: boolean) => {};
-	const isWorthIt = new Promise<boolean>((resolve) => {
-		go = resolve;
-	});
-	const get = async (url: string) => {
-		const result = await http(url, limits);
-		if (result.kind === "response") answers.set(url, result);
-		return result.kind === "response";
+): Promise<boolean> {
+	const waiting = [...asked];
+	let isSame = true;
+	const lane = async () => {
+		for (let next = waiting.shift(); next && isSame; next = waiting.shift()) {
+			const [, url, text] = next;
+			const answer = await http(url, limits);
+			if (answer.kind === "response") answers.set(url, answer);
+			isSame &&= answerText(answer) === text;
+		}
 	};
-	const [first, ...rest] = urls;
-	async function all(): Promise<string[] | undefined> {
-		if (first === undefined) return [];
-		if (!(await get(first)) || !(await isWorthIt)) return undefined;
-		const waiting = [...rest];
-		const lane = async () => {
-			for (let url = waiting.shift(); url; url = waiting.shift())
-				if (!(await get(url))) waiting.length = 0;
-		};
-		await Promise.all(Array.from({ length: maxAtOnce }, lane));
-		const texts = urls.map((url) => {
-			const answer = answers.get(url);
-			return answer && answerText(answer);
-		});
-		return texts.every((text): text is string => text !== undefined)
-			? texts
-			: undefined;
-	}
-	return { go, texts: all() };
+	await Promise.all(Array.from({ length: maxAtOnce }, lane));
+	return isSame;
 }

@@ -2,25 +2,21 @@ import { ensureDirectory, writeAtomically } from "../apply/atomic.js";
 import { isAgentError } from "../errors.js";
 import { readFile } from "../files.js";
 import { paths } from "../paths.js";
-import type { FileSystem, LogLevel } from "../system.js";
+import type { FileSystem } from "../system.js";
 import { build } from "./build.js";
-import type { Look } from "./look.js";
-import type { Digests, Recorded } from "./record.js";
+import type { Recorded } from "./record.js";
 
 /**
  * The last run of a command that changed nothing, as it stands in /run/eni-configure/unchanged.json: the
  * next one that finds all it looked at the same has nothing to do either.
  */
-export interface Trace {
+export interface Trace extends Recorded {
 	build: string;
 	key: string;
-	looks: Look[];
-	digests: Digests;
-	log: [LogLevel, string][];
 }
 
-// 8 ENIs with 30 addresses: 40 KiB.
-const limit = 1024 * 1024;
+// 8 ENIs with 30 addresses: 200 KiB.
+const limit = 4 * 1024 * 1024;
 
 /** What a run goes by besides what it looks at: its command line and the environment's own variables. */
 export function keyOf(words: string[], env: NodeJS.ProcessEnv): string {
@@ -61,14 +57,14 @@ function parse(content: string): Trace | undefined {
 export function writeTrace(
 	fs: FileSystem,
 	key: string,
-	{ looks, digests, log }: Recorded,
+	{ seen, log }: Recorded,
 ): void {
-	const trace: Trace = { build, key, looks, digests, log };
+	const trace: Trace = { build, key, seen, log };
 	const content = Buffer.from(JSON.stringify(trace)).toString("latin1");
 	if (content.length > limit || readOwn(fs) === content) return;
 	try {
 		ensureDirectory(fs, paths.runDirectory, 0o755);
-		writeAtomically(fs, paths.unchanged, { content, mode: 0o644 });
+		writeAtomically(fs, paths.unchanged, { content, mode: 0o600 });
 	} catch (error) {
 		if (!isAgentError(error)) throw error;
 	}

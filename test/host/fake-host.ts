@@ -1,3 +1,6 @@
+// The agent loads these on demand, which takes a time that is not the fake clock's.
+import "../../src/parse-config";
+import "../../src/template-compiler";
 import { createClock } from "./clock";
 import { type Nic, nicOf } from "./cloud";
 import { createDisk } from "./disk";

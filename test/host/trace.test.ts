@@ -35,7 +35,7 @@ async function settledHost() {
 	const { recorded, outcome } = await recordedRun(host);
 	expect(outcome).toBe("unchanged");
 	const trace = { build: "", key: "", ...recorded } as Trace;
-	const isSame = async () => (await replay(host.system, trace)).isSame;
+	const isSame = async () => (await replay(host.system, trace.seen)).isSame;
 	return { host, trace, isSame };
 }
 
@@ -45,7 +45,7 @@ test("a run that changes something leaves no trace; the next one does", async ()
 	expect(first).toMatchObject({ outcome: "applied", recorded: undefined });
 	const second = await recordedRun(host);
 	expect(second.outcome).toBe("unchanged");
-	expect(second.recorded?.looks.length).toBeGreaterThan(50);
+	expect(second.recorded?.seen.length).toBeGreaterThan(50);
 });
 
 test("looking again asks the metadata service no more than a run does, and starts no more", async () => {
@@ -54,9 +54,7 @@ test("looking again asks the metadata service no more than a run does, and start
 	host.operations.reset();
 	expect(await isSame()).toBe(true);
 	const asked = [...host.metadata.requests].sort();
-	expect(
-		trace.looks.filter(({ kind }) => kind === "run").map(({ place }) => place),
-	).toHaveLength(3);
+	expect(trace.seen.filter(([kind]) => kind === "run")).toHaveLength(3);
 	host.metadata.requests.length = 0;
 	await run(host, "configure", "", { all: true });
 	expect([...host.metadata.requests].sort()).toEqual(asked);
@@ -183,10 +181,13 @@ describe("a run is made in full when", () => {
 
 test("nothing that a run has looked at may look otherwise", async () => {
 	const { host, trace } = await settledHost();
-	for (const { kind, place } of trace.looks) {
+	for (const [kind, place] of trace.seen) {
 		// What reads the host's facts reads files that others read as well.
 		if (kind === "facts") continue;
-		const { isSame } = await replay(other(host.system, kind, place), trace);
+		const { isSame } = await replay(
+			other(host.system, kind, place),
+			trace.seen,
+		);
 		expect({ kind, place, isSame }).toEqual({ kind, place, isSame: false });
 	}
 });
@@ -260,8 +261,8 @@ test("the seconds that a lease is still valid may run", async () => {
 	const { system, recorded } = recordSystem(leased(86_000));
 	await run({ ...host, system } as FakeHost, "configure", "", { all: true });
 	const later = { ...trace, ...recorded() } as Trace;
-	expect((await replay(leased(85_940), later)).isSame).toBe(true);
-	expect((await replay(host.system, later)).isSame).toBe(false);
+	expect((await replay(leased(85_940), later.seen)).isSame).toBe(true);
+	expect((await replay(host.system, later.seen)).isSame).toBe(false);
 });
 
 describe("the trace in /run", () => {
@@ -275,7 +276,7 @@ describe("the trace in /run", () => {
 
 	test("is for the same words and variables", async () => {
 		const { fs } = (await written()).system;
-		expect(readTrace(fs, key)?.looks.length).toBeGreaterThan(50);
+		expect(readTrace(fs, key)?.seen.length).toBeGreaterThan(50);
 		expect(readTrace(fs, keyOf(["eth1"], {}))).toBeUndefined();
 		const env = { ENI_CONFIGURE_RESTART: "none", HOME: "/root" };
 		expect(readTrace(fs, keyOf(["--all"], env))).toBeUndefined();

@@ -1,7 +1,7 @@
 # Shared by the stand-ins: where things are, how calls are logged, how faults are switched on.
 # Behaviour follows what CentOS 7.2's network-scripts (initscripts 9.49.30) do; the code is our own.
 
-bin=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
+bin=${BASH_SOURCE[0]%/*}
 scripts=/etc/sysconfig/network-scripts
 run=/run/sandbox
 sysctl_dir=/proc/sys
