@@ -15,7 +15,9 @@ export function precompiledModule(folder) {
 		.map((name) => {
 			// As the agent reads them, see src/files.ts.
 			const text = readFileSync(path.join(folder, name), "latin1");
-			return `${JSON.stringify(text)}: ${Handlebars.precompile(text, compileOptions)}`;
+			// Of its own: it is written to.
+			const code = Handlebars.precompile(text, { ...compileOptions });
+			return `${JSON.stringify(text)}: ${code}`;
 		});
 	return `export const precompiled = {${entries.join(",\n")}};\n`;
 }

@@ -29,7 +29,10 @@ export function keyOf(words: string[], env: NodeJS.ProcessEnv): string {
 /** Reads the trace of a command; undefined where there is none that this build of the agent has written. */
 export function readTrace(fs: FileSystem, key: string): Trace | undefined {
 	const trace = parse(readOwn(fs) ?? "");
-	return trace?.build === build && trace.key === key ? trace : undefined;
+	const isIt = trace?.build === build && trace.key === key;
+	return isIt && Array.isArray(trace.seen) && Array.isArray(trace.log)
+		? trace
+		: undefined;
 }
 
 // Only what nobody but root can have written.
