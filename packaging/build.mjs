@@ -207,7 +207,7 @@ function stage(staged, bundle, node) {
 	put(own("packaging/eni-configure.sh"), "/usr/bin/eni-configure", 0o755);
 	put(path.join(node, "bin/node"), `${library}/node`, 0o755);
 	for (const name of readdirSync(bundle.files).filter((one) =>
-		one.endsWith(".cjs"),
+		/\.(cjs|txt)$/.test(one),
 	))
 		put(path.join(bundle.files, name), `${library}/${name}`);
 	cpSync(

@@ -1,6 +1,6 @@
 import { acquireLock } from "../apply/lock.js";
 import { realSystem } from "../real-system.js";
-import type { System } from "../system.js";
+import type { HttpResult, System } from "../system.js";
 import { replay } from "../trace/replay.js";
 import { keyOf, readTrace } from "../trace/trace.js";
 import { createLog } from "./log.js";
@@ -22,27 +22,33 @@ export async function configureAgain(
 	const trace = system.uid() === 0 ? readTrace(system.fs, key) : undefined;
 	const begun: Begun = { system };
 	if (trace) {
+		const locking = acquireLock(system, lockTimeoutMs);
+		const looking = replay(system, trace.seen, locking).catch(() => undefined);
 		try {
-			begun.lock = await acquireLock(system, lockTimeoutMs);
+			begun.lock = await locking;
 		} catch (problem) {
 			begun.problem = problem;
 		}
-	}
-	if (trace && begun.lock) {
-		const { isSame, answers } = await replay(system, trace.seen);
-		if (isSame) {
-			begun.lock.release();
+		const looked = begun.lock && (await looking);
+		if (looked?.isSame) {
+			begun.lock?.release();
 			for (const [level, message] of trace.log) system.log(level, message);
 			return 0;
 		}
-		// What has just been answered need not be asked again.
-		const http: System["http"] = async (url, limits) => {
-			const answer = answers.get(url);
-			answers.delete(url);
-			return answer ?? system.http(url, limits);
-		};
-		begun.system = { ...system, http };
+		begun.system = { ...system, http: askOnce(system, looked?.answers) };
 	}
 	const { runCommand } = await import("./run.js");
 	return runCommand("configure", values, words, begun);
+}
+
+// What has just been answered need not be asked again.
+function askOnce(
+	{ http }: System,
+	answers = new Map<string, HttpResult>(),
+): System["http"] {
+	return async (url, limits) => {
+		const answer = answers.get(url);
+		answers.delete(url);
+		return answer ?? http(url, limits);
+	};
 }

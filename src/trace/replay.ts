@@ -11,54 +11,70 @@ export interface Replay {
 	answers: Map<string, HttpResult>;
 }
 
+// So many files are looked at before answers are read that have come meanwhile.
+const filesAtOnce = 32;
+
 /**
- * Looks again at all that a run has seen: files and the like, programs side by side, and the metadata
- * service as gently as a run asks it. Ends early where something is not the same.
+ * Looks again at all that a run has seen: the metadata service as gently as a run asks it, programs side by
+ * side, files and the like. The service is asked at once; the rest, which others may be changing, is looked at
+ * once `isLocked` resolves, and not at all where it rejects. Ends early where something is not the same.
  */
-export async function replay(system: System, seen: Seen[]): Promise<Replay> {
-	const isOther = ([kind, place]: Seen) =>
-		system.log("debug", `not as it was: ${kind} ${place}`);
-	// Programs and the first answer take their time: what is at hand is looked at meanwhile.
+export async function replay(
+	system: System,
+	seen: Seen[],
+	isLocked: Promise<unknown>,
+): Promise<Replay> {
+	const answers = new Map<string, HttpResult>();
+	const answered = answersAgain(system, seen, answers);
+	await isLocked;
 	const programs = Promise.all(
 		seen.filter(([kind]) => kind === "run").map((one) => runs(system, one)),
 	);
-	const asked = seen.filter(([kind]) => kind === "http");
-	const answers = new Map<string, HttpResult>();
-	const first = answersAgain(system, asked.slice(0, 1), answers);
-	const other = seen.find(
-		([kind, place, text]) =>
-			kind !== "run" &&
-			kind !== "http" &&
-			lookAt(system, { kind, place }) !== text,
-	);
-	if (other) isOther(other);
-	// A service that does not answer costs its time once.
-	const isGoing = (await first) && other === undefined;
-	const rest = isGoing && answersAgain(system, asked.slice(1), answers);
-	const isSame = (await programs).every(Boolean) && (await rest);
+	const other = await findOther(system, seen);
+	if (other) system.log("debug", `not as it was: ${other[0]} ${other[1]}`);
+	const isSame =
+		(await programs).every(Boolean) && other === undefined && (await answered);
 	return { isSame, answers };
+}
+
+async function findOther(
+	system: System,
+	seen: Seen[],
+): Promise<Seen | undefined> {
+	const files = seen.filter(([kind]) => kind !== "run" && kind !== "http");
+	for (let from = 0; from < files.length; from += filesAtOnce) {
+		const other = files
+			.slice(from, from + filesAtOnce)
+			.find(([kind, place, text]) => lookAt(system, { kind, place }) !== text);
+		if (other) return other;
+		await new Promise((resolve) => setImmediate(resolve));
+	}
+	return undefined;
 }
 
 async function runs({ run }: System, [, place, text]: Seen): Promise<boolean> {
 	return outputText(await run(place.split("\0"))) === text;
 }
 
-// Some at once, none more after one that is other than it was.
+// The first alone: a service that does not answer costs its time once. None more after one that is other than it was.
 async function answersAgain(
 	{ http }: System,
-	asked: Seen[],
+	seen: Seen[],
 	answers: Map<string, HttpResult>,
 ): Promise<boolean> {
-	const waiting = [...asked];
+	const waiting = seen.filter(([kind]) => kind === "http");
 	let isSame = true;
-	const lane = async () => {
-		for (let next = waiting.shift(); next && isSame; next = waiting.shift()) {
+	const lane = async (limit = Number.POSITIVE_INFINITY) => {
+		for (let count = 0; count < limit && isSame; count += 1) {
+			const next = waiting.shift();
+			if (next === undefined) return;
 			const [, url, text] = next;
 			const answer = await http(url, limits);
 			if (answer.kind === "response") answers.set(url, answer);
 			isSame &&= answerText(answer) === text;
 		}
 	};
-	await Promise.all(Array.from({ length: maxAtOnce }, lane));
+	await lane(1);
+	await Promise.all(Array.from({ length: maxAtOnce }, () => lane()));
 	return isSame;
 }
