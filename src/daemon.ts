@@ -39,7 +39,7 @@ import { observeProcess } from "./observe/process-start.js";
 import type { Prepared } from "./prepared.js";
 import { daemonQuietMs, reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
-import { peekState } from "./state.js";
+import { peekState, readRecord } from "./state.js";
 import type { System } from "./system.js";
 
 /** What the daemon goes by; read again at each SIGHUP. */
@@ -101,11 +101,19 @@ async function watch(
 	let failures = 0;
 	// When to try again what could not be undone.
 	let stuckUntilMs = 0;
-	const recordText = () => JSON.stringify(peekState(system));
+	const recordText = () => {
+		try {
+			return readRecord(system)?.content;
+		} catch {
+			return undefined;
+		}
+	};
 	let record = recordText();
 	let lastChange: DaemonStatus["lastChange"];
 	let exitCode = 0;
 	let isBusy = false;
+	// What the metadata service had said of ENIs at the last pass.
+	let told: string | undefined;
 	// What the first pass has found, until there is time for a rehearsal.
 	let firstPass: { prepared: Prepared; request: Request } | undefined;
 	let isRehearsed = false;
@@ -223,7 +231,9 @@ async function watch(
 		const isChanged = nics.look();
 		if (isChanged) cloud.keep(nics.stable());
 		// A command on the side may have been told something newer.
-		const isRecordChanged = recordText() !== record;
+		const now = recordText();
+		const isRecordChanged = now !== record;
+		record = now;
 		if (!isChanged && !mustAsk && !isRecordChanged) return;
 		mustAsk = false;
 		const { request, settings } = options;
@@ -254,7 +264,9 @@ async function watch(
 			present: nics.list().map(({ mac }) => mac),
 			gone,
 			left,
+			hasNews: gone.length > 0 || JSON.stringify(view.enis) !== told,
 		};
+		told = JSON.stringify(view.enis);
 		used = view;
 		const request: Request = { ...options.request, daemon };
 		try {
@@ -455,11 +467,12 @@ async function watch(
 				await triggers.wait(Math.max(timers.nextMs() - clock.nowMs(), 0));
 				continue;
 			}
-			await triggers.calm();
 			await udevIsDone();
-			// Whoever has the lock, and whatever the metadata service takes: side by side.
+			// Whoever has the lock, whatever the metadata service takes, and what else is heard of: side by side.
 			const held = acquireLock(inPass, options.lockTimeoutMs, daemonQuietMs);
 			held.catch(() => {});
+			await Promise.all([askIfNeeded(), triggers.calm()]);
+			await udevIsDone();
 			await askIfNeeded();
 			isBusy = true;
 			if (system.stopSignal() === undefined) await pass(held);

@@ -508,6 +508,8 @@ export interface Watched {
 	gone: string[];
 	/** Keys of steps (see stepKey) that somebody else keeps undoing: left undone for now. */
 	left: string[];
+	/** There will be something to do, as far as that can be told beforehand: what a change has to know first is asked at once. */
+	hasNews?: boolean;
 }
 
 /**

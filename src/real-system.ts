@@ -152,8 +152,11 @@ async function run(
 
 // Longer than any line of `ip monitor`; what has no line ends is no output of its.
 const maxLine = 64 * 1024;
-// A container that comes or goes is a dozen lines.
+// A container that comes or goes is a dozen lines: of many at once what follows is gathered. A NIC that appears says so
+// in a few, and somebody is waiting for it.
 const gatherMs = 50;
+const freeChunks = 4;
+const freeForMs = 1000;
 
 function watch(
 	argv: string[],
@@ -203,13 +206,18 @@ function watch(
 
 function readLines(stream: Readable, onLine: (line: string) => void): void {
 	let rest = "";
+	let [chunks, sinceMs] = [0, 0];
 	stream.setEncoding("utf8");
 	stream.on("data", (text: string) => {
 		const lines = (rest + text).split("\n");
 		rest = (lines.pop() ?? "").slice(0, maxLine);
-		// What follows at once is read at once: a wake-up for every line costs more than the lines.
-		stream.pause();
-		setTimeout(() => stream.resume(), gatherMs);
+		if (nowMs() - sinceMs > freeForMs) [chunks, sinceMs] = [0, nowMs()];
+		chunks += 1;
+		if (chunks > freeChunks) {
+			// A wake-up for every line costs more than the lines.
+			stream.pause();
+			setTimeout(() => stream.resume(), gatherMs);
+		}
 		for (const line of lines) onLine(line);
 	});
 	stream.on("error", () => {});

@@ -5,6 +5,7 @@ import { acquireLock, type Lock } from "./apply/lock.js";
 import { recover } from "./apply/recover.js";
 import { backOffKey, specKey } from "./back-off.js";
 import { type Committed, nextState, stateAfterFailure } from "./commit.js";
+import { findPrimary } from "./desire/candidate.js";
 import { desire } from "./desire.js";
 import { AgentError, exitCodes, isAgentError } from "./errors.js";
 import { chooseMeans } from "./means.js";
@@ -16,6 +17,7 @@ import type {
 	Request,
 	Settings,
 } from "./model.js";
+import { observeFacts } from "./observe/facts.js";
 import { observeHealth } from "./observe/health.js";
 import { observe } from "./observe/observe.js";
 import { changesExtras } from "./plan/extras.js";
@@ -64,8 +66,15 @@ export async function reconcile(
 		if (recovered) time("recover");
 		// Before anything is asked of the network: a host that is not supported is refused as it is.
 		const means = await chooseMeans(system, request, settings);
+		const hasNews = request.daemon?.hasNews && settings.restart !== "none";
+		const busy = hasNews
+			? isNetworkBusy(system, { facts: observeFacts(system.fs) })
+			: undefined;
 		const observed = await observe(system, request, settings);
 		time("observe");
+		const primary = findPrimary(observed);
+		const health = hasNews ? probe(system, observed, primary) : undefined;
+		health?.catch(() => {});
 		const desired = desire(observed, request, settings);
 		if (request.daemon) means.calm = calmLinks(observed, desired);
 		let plan = makePlan(observed, desired, means);
@@ -87,7 +96,10 @@ export async function reconcile(
 		guardTargets(system.fs, plan);
 		const report = request.dryRun
 			? reportPlan(prepared)
-			: await carryOut(system, prepared, request, lock?.fd, settings, time);
+			: await carryOut(system, prepared, request, lock?.fd, settings, time, {
+					busy,
+					health,
+				});
 		return { ...report, recovered, timings, prepared };
 	} catch (error) {
 		if (isAgentError(error)) error.recovered = recovered;
@@ -95,6 +107,17 @@ export async function reconcile(
 	} finally {
 		lock?.release();
 	}
+}
+
+type Probe = ReturnType<typeof observeHealth>;
+
+// What works on the primary before anything is touched.
+function probe(
+	system: System,
+	observed: Observed,
+	primary: Desired["primary"],
+): Probe {
+	return observeHealth(system, observed, primary, undefined, healthProbeMs);
 }
 
 // What has only drifted, or is tried again, is put right with as little as will do.
@@ -117,6 +140,7 @@ async function carryOut(
 	lock: number | undefined,
 	settings: Settings,
 	time: (phase: string) => void,
+	early: { busy?: Promise<boolean> | undefined; health?: Probe | undefined },
 ): Promise<Report> {
 	const { observed, desired, plan, means } = prepared;
 	const isExtrasChanged = changesExtras(plan, desired.extras);
@@ -171,14 +195,8 @@ async function carryOut(
 		means.restart === "none"
 			? [false, undefined]
 			: await Promise.all([
-					isNetworkBusy(system, observed),
-					observeHealth(
-						system,
-						observed,
-						desired.primary,
-						undefined,
-						healthProbeMs,
-					),
+					early.busy ?? isNetworkBusy(system, observed),
+					early.health ?? probe(system, observed, desired.primary),
 				]);
 	time("probe");
 	if (isBusy) {

@@ -1,8 +1,14 @@
+import { nextState } from "../commit.js";
 import { desire } from "../desire.js";
 import type { Eni, Link, Request, Settings } from "../model.js";
-import { kernelWant, makePlan } from "../plan.js";
+import { touchableKernel } from "../plan/revert.js";
+import { kernelWant, makePlan, touchedBy } from "../plan.js";
 import type { Prepared } from "../prepared.js";
+import { reportTransaction } from "../report.js";
+import { parseState, serializeState } from "../state.js";
 import { kernelFindings } from "../verify.js";
+import { describeChanges } from "./changes.js";
+import { findDrift, repairedDrift } from "./drift.js";
 
 // Addresses for documentation (RFC 5737) and a MAC that is nobody's: none of it leaves this module.
 const mac = "02:00:5e:00:53:01";
@@ -64,6 +70,31 @@ export function rehearse(
 		{ ...request, ...(daemon ? { daemon } : {}) },
 		settings,
 	);
-	makePlan(imagined, desired, means);
+	const plan = makePlan(imagined, desired, means);
 	kernelFindings(kernelWant(imagined, desired), imagined);
+	touchableKernel(imagined, desired, touchedBy(plan.steps));
+	const state = nextState(imagined, desired, request, settings, {
+		kept: desired.interfaces,
+		failed: [],
+		gone: [],
+		extras: "untouched",
+		backups: [],
+		nowMs: observed.nowMs,
+		isKernelDone: true,
+	});
+	parseState(serializeState(state));
+	const planned: Prepared = { observed: imagined, desired, plan, means };
+	const report = reportTransaction(
+		planned,
+		{
+			rolledBack: [],
+			isExtrasBack: false,
+			isRollbackFailed: false,
+			findings: [],
+			error: undefined,
+		},
+		plan.steps.map((step) => ({ step, ms: 0 })),
+	);
+	const drifted = repairedDrift(report, findDrift(planned));
+	describeChanges(report, planned, drifted, 0, () => 0);
 }
