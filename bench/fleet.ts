@@ -32,6 +32,8 @@ export interface GuestOptions {
 const timeoutMs = 2000;
 const bases = 2;
 const patienceMs = 300;
+// See src/daemon/triggers.ts.
+const calmMs = 10;
 const maxAtOnce = 8;
 
 /** A question that has not been answered or given up yet. */
@@ -147,6 +149,8 @@ export function simulateGuest(
 	function plug(atMs: number): void {
 		waiting += 1;
 		ask(atMs, true);
+		// Other lines may follow about the same NIC.
+		busyMs = Math.max(busyMs, atMs + calmMs);
 		if (readyMs <= busyMs) return;
 		[waitingSinceMs, asked] = [busyMs, 1];
 		timers.set("ask", busyMs + untilAskMs(busyMs, 0, 0));
