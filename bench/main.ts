@@ -19,6 +19,7 @@ import {
 } from "./report";
 import { isOver, type Part, type Row } from "./row";
 import { assign } from "./rows/assign";
+import { fleet } from "./rows/fleet";
 import { growth } from "./rows/growth";
 import { guide } from "./rows/guide";
 import { hotPlug } from "./rows/hot-plug";
@@ -34,7 +35,7 @@ type Measure = (
 	others: () => Promise<unknown>,
 ) => Promise<Part>;
 
-// By name, in the order of the table. The fleet's row comes from a simulation and belongs at the end.
+// By name, in the order of the table.
 const measures: Record<string, Measure> = {
 	"hot-plug": ({ own }, say) => hotPlug(own, say),
 	guide: ({ own }, say) => guide(own, say),
@@ -45,6 +46,7 @@ const measures: Record<string, Measure> = {
 	growth: ({ own }, say) => growth(own, say),
 	requests: ({ own }, say) => requests(own, say),
 	size: () => size(),
+	fleet: () => fleet(),
 };
 // Hardly ever does anything once it has begun: all others are measured meanwhile.
 const beside = "rest";
@@ -105,6 +107,9 @@ function write(parts: Part[], rows: Row[], where: Circumstances): void {
 	writeFileSync(path.join(docs, "benchmark.md"), pageText(parts, where));
 	writeFileSync(path.join(docs, "benchmark.json"), rawText(parts, where));
 	writeFileSync(path.join(docs, "benchmark.svg"), chart);
+	for (const { drawings = {} } of parts)
+		for (const [name, drawing] of Object.entries(drawings))
+			writeFileSync(path.join(docs, name), drawing);
 	const readme = path.join(root, "README.md");
 	const text = readFileSync(readme, "utf8");
 	writeFileSync(readme, withSection(text, tableText(rows, where)));

@@ -29,6 +29,8 @@ export interface Part {
 	notes: string[];
 	/** Every single measurement by name, for benchmark.json; names end in the unit. */
 	raw: Record<string, unknown>;
+	/** Drawings of its own by file name. */
+	drawings?: Record<string, string>;
 }
 
 export function isOver({ value, limit }: Row): boolean {

@@ -145,7 +145,9 @@ describe("eni-configure(8)", () => {
 
 	test("explains every command, and none that there is not", () => {
 		const commands = [
-			...read("src/command-line.ts").matchAll(/\.command\(\s*\[?"([a-z]+)[ "]/g),
+			...read("src/command-line.ts").matchAll(
+				/\.command\(\s*\[?"([a-z]+)[ "]/g,
+			),
 		].map(([, name]) => name);
 		expect(commands.length).toBeGreaterThan(7);
 		const explained = [
