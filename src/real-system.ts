@@ -3,6 +3,7 @@ import * as fs from "node:fs";
 import * as http from "node:http";
 import * as path from "node:path";
 import type { Readable } from "node:stream";
+import type { execa as Execa } from "execa";
 import { messageOf } from "./errors.js";
 import {
 	type HttpResult,
@@ -20,11 +21,13 @@ const maxOutputBytes = 32 * 1024 * 1024;
 
 /**
  * The real world: the kernel's files, child processes, HTTP and the monotonic clock. With
- * holdSignals, SIGINT and SIGTERM end a run in good order instead of at once.
+ * holdSignals, SIGINT and SIGTERM end a run in good order instead of at once. Who wants to watch a
+ * program hands in execa.
  */
 export function realSystem(
 	log: (level: LogLevel, message: string) => void,
 	holdSignals: boolean,
+	execa?: typeof Execa,
 ): System {
 	const sleepers = new Set<() => void>();
 	let stopSignal: string | undefined;
@@ -45,7 +48,10 @@ export function realSystem(
 	return {
 		fs,
 		run,
-		watch,
+		watch: (argv, env, on) => {
+			if (!execa) throw new Error("watch: execa has not been handed in");
+			return watch(execa, argv, env, on);
+		},
 		kill,
 		http: (url, limits) => get(agent, url, limits),
 		nudge,
@@ -159,47 +165,43 @@ const freeChunks = 4;
 const freeForMs = 1000;
 
 function watch(
+	execa: typeof Execa,
 	argv: string[],
 	env: Record<string, string>,
 	on: WatchEvents,
 ): Watcher {
 	let isOver = false;
-	let stop = () => {};
 	const end = (reason: string) => {
 		if (!isOver) on.end(reason);
 		isOver = true;
 	};
-	void import("execa").then(({ execa }) => {
-		if (isOver) return;
-		const [file = "", ...args] = argv;
-		const child = execa(file, args, {
-			env: { ...childEnvironment(), ...env },
-			stdio: ["ignore", "pipe", "pipe"],
-			buffer: false,
-			reject: false,
-			cleanup: false,
-		});
-		stop = () => child.kill("SIGKILL");
-		for (const stream of [child.stdout, child.stderr])
-			if (stream)
-				readLines(stream, (line) => {
-					if (!isOver) on.line(line);
-				});
-		// One that cannot be started says so here alone.
-		void child.then(
-			(result) =>
-				end(
-					"shortMessage" in result && result.exitCode === undefined
-						? String(result.shortMessage).split("\n", 1).join()
-						: `ended with ${result.signal ?? result.exitCode}`,
-				),
-			(error) => end(messageOf(error)),
-		);
+	const [file = "", ...args] = argv;
+	const child = execa(file, args, {
+		env: { ...childEnvironment(), ...env },
+		stdio: ["ignore", "pipe", "pipe"],
+		buffer: false,
+		reject: false,
+		cleanup: false,
 	});
+	for (const stream of [child.stdout, child.stderr])
+		if (stream)
+			readLines(stream, (line) => {
+				if (!isOver) on.line(line);
+			});
+	// One that cannot be started says so here alone.
+	void child.then(
+		(result) =>
+			end(
+				"shortMessage" in result && result.exitCode === undefined
+					? String(result.shortMessage).split("\n", 1).join()
+					: `ended with ${result.signal ?? result.exitCode}`,
+			),
+		(error) => end(messageOf(error)),
+	);
 	return {
 		stop: () => {
 			isOver = true;
-			stop();
+			child.kill("SIGKILL");
 		},
 	};
 }

@@ -44,8 +44,11 @@ export async function runCommand(
 		command === "remove" ||
 		command === "rollback" ||
 		command === "daemon";
+	const { execa } =
+		command === "daemon" ? await import("execa") : { execa: undefined };
 	const real =
-		begun?.system ?? realSystem(createLog(values, process.env), isChanging);
+		begun?.system ??
+		realSystem(createLog(values, process.env), isChanging, execa);
 	// What is printed with --json and --verbose differs each time.
 	const isRepeatable =
 		command === "configure" &&

@@ -13,18 +13,22 @@ import {
 	parseTableNames,
 } from "./parse-ip.js";
 
+// A process is the dearest thing here. Addresses are of both families, and -4 is for all of a batch.
+const batch = ["rule show", "route show table all"];
+
 /**
- * The kernel's state: links from /sys, then one `ip` per kind for the whole machine, side by side.
- * No `-j`: iproute2 3.10 and 4.11 (CentOS 7) do not know it.
+ * The kernel's state: links from /sys, then addresses, and rules with routes, by one `ip` each for the whole
+ * machine, side by side. No `-j`: iproute2 3.10 and 4.11 (CentOS 7) do not know it; what a batch shows, 3.10 prints
+ * as without one (its ip/ip.c).
  */
 export async function observeKernel(system: System): Promise<KernelState> {
 	const { fs } = system;
 	const tables = tableNames(fs);
-	const [addresses, rules, routes] = await Promise.all([
+	const [addresses, shown] = await Promise.all([
 		read(system, ["ip", "-o", "addr", "show"]),
-		read(system, ["ip", "-o", "-4", "rule", "show"]),
-		read(system, ["ip", "-o", "-4", "route", "show", "table", "all"]),
+		read(system, ["ip", "-o", "-4", "-batch", "-"], batch),
 	]);
+	const [rules, routes] = divide(shown);
 	const byLink = parseAddresses(addresses);
 	const links = observeLinks(fs).map((link) => {
 		const own = byLink[link.name] ?? [];
@@ -89,8 +93,19 @@ export function tableNames(fs: FileSystem): Record<string, number> {
 	);
 }
 
-async function read(system: System, argv: string[]): Promise<string> {
-	const result = await system.run(argv);
+// Rules and routes: `PRIORITY:` begins a rule, and no route.
+function divide(shown: string): [rules: string, routes: string] {
+	const end = /^(?!\d+:[ \t])/m.exec(shown)?.index ?? shown.length;
+	return [shown.slice(0, end), shown.slice(end)];
+}
+
+async function read(
+	system: System,
+	argv: string[],
+	lines?: string[],
+): Promise<string> {
+	const input = lines?.map((line) => `${line}\n`).join("");
+	const result = await system.run(argv, input === undefined ? {} : { input });
 	if (result.exitCode === 127) {
 		throw new AgentError(
 			"refused",

@@ -19,7 +19,7 @@ export interface Look {
 		| "run"
 		| "http"
 		| "facts";
-	/** A path, a URL, or the words of a command with a NUL between them. */
+	/** A path, a URL, or a command, see placeOfRun(). */
 	place: string;
 }
 
@@ -88,6 +88,21 @@ export function statText(
 
 export function errorText(error: unknown): string {
 	return `error ${errorCode(error) ?? "unknown"}`;
+}
+
+/** The words of a command with a NUL between them; after an empty line its input. */
+export function placeOfRun(argv: string[], input?: string): string {
+	return `${argv.join("\0")}${input === undefined ? "" : `\n\n${input}`}`;
+}
+
+/** Runs the command of a place again; what it printed. */
+export async function runAgain(
+	{ run }: System,
+	place: string,
+): Promise<string> {
+	const [argv = "", input] = place.split("\n\n");
+	const options = input === undefined ? {} : { input };
+	return outputText(await run(argv.split("\0"), options));
 }
 
 /** Without the seconds that a lease or an advertised prefix is still valid: they are another number each time. */

@@ -7,6 +7,7 @@ import {
 	listText,
 	lookAt,
 	outputText,
+	placeOfRun,
 	type Seen,
 	statText,
 	valueBytes,
@@ -52,10 +53,10 @@ export function recordSystem(base: System): {
 		run: async (argv, options) => {
 			// The lock is taken in any case.
 			if (argv[0] === "flock") return base.run(argv, options);
-			if (argv[0] !== "ip" || !argv.includes("show") || options?.inherit)
-				isSpoilt = true;
+			const place = placeOfRun(argv, options?.input);
+			if (options?.inherit || !isShowing(place)) isSpoilt = true;
 			const result = await base.run(argv, options);
-			note({ kind: "run", place: argv.join("\0") }, outputText(result));
+			note({ kind: "run", place }, outputText(result));
 			return result;
 		},
 		http: async (url, limits) => {
@@ -86,6 +87,13 @@ export function recordSystem(base: System): {
 		return isSpoilt ? undefined : { seen: [...seen.values()], log };
 	}
 	return { system, recorded };
+}
+
+// `ip -o addr show`, or a batch of nothing else.
+function isShowing(place: string): boolean {
+	const [argv = "", input] = place.split("\n\n");
+	const lines = input === undefined ? [argv] : input.trimEnd().split("\n");
+	return argv.startsWith("ip\0") && lines.every((one) => /\bshow\b/.test(one));
 }
 
 // Processes come and go: what they are searched for is among the facts.

@@ -1,5 +1,5 @@
 import type { HttpResult, System } from "../system.js";
-import { answerText, lookAt, outputText, type Seen } from "./look.js";
+import { answerText, lookAt, runAgain, type Seen } from "./look.js";
 
 const limits = { timeoutMs: 2000, maxBytes: 64 * 1024 };
 const maxAtOnce = 4;
@@ -52,8 +52,8 @@ async function findOther(
 	return undefined;
 }
 
-async function runs({ run }: System, [, place, text]: Seen): Promise<boolean> {
-	return outputText(await run(place.split("\0"))) === text;
+async function runs(system: System, [, place, text]: Seen): Promise<boolean> {
+	return (await runAgain(system, place)) === text;
 }
 
 // The first alone: a service that does not answer costs its time once. None more after one that is other than it was.

@@ -24,12 +24,7 @@ export function runIp(
 			stderr: `Option "${unknown}" is unknown, try "ip -help".\n`,
 		};
 	if (options.includes("-batch"))
-		return runBatch(
-			kernel,
-			operations,
-			(input ?? "").split("\n"),
-			options.includes("-force"),
-		);
+		return runBatch(kernel, operations, (input ?? "").split("\n"), options);
 	const words = argv.slice(1).filter((word) => !word.startsWith("-"));
 	const text = show(kernel, words, options.includes("-4"));
 	if (typeof text === "string")
@@ -46,23 +41,29 @@ function runBatch(
 	kernel: Kernel,
 	operations: Operations,
 	lines: string[],
-	force: boolean,
+	options: string[],
 ): RunResult {
+	let stdout = "";
 	let stderr = "";
 	for (const [at, line] of lines.entries()) {
 		const words = line
 			.replace(/#.*/, "")
 			.split(/\s+/)
 			.filter((word) => word !== "");
+		if (words.length === 0) continue;
+		const shown = show(kernel, words, options.includes("-4"));
+		if (typeof shown === "string") stdout += shown;
 		const refusal =
-			words.length === 0 ? undefined : changeByIp(kernel, operations, words);
+			typeof shown === "string"
+				? undefined
+				: (shown ?? changeByIp(kernel, operations, words));
 		if (!refusal) continue;
 		stderr += `${refusal.text}\n`;
-		if (refusal.isFatal) return { exitCode: 1, stdout: "", stderr };
+		if (refusal.isFatal) return { exitCode: 1, stdout, stderr };
 		stderr += `Command failed -:${at + 1}\n`;
-		if (!force) break;
+		if (!options.includes("-force")) break;
 	}
-	return { exitCode: stderr === "" ? 0 : 1, stdout: "", stderr };
+	return { exitCode: stderr === "" ? 0 : 1, stdout, stderr };
 }
 
 // Text for what only shows; undefined for what changes something.

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { System } from "../../src/system";
+import { placeOfRun } from "../../src/trace/look";
 import { recordSystem } from "../../src/trace/record";
 import { replay } from "../../src/trace/replay";
 import {
@@ -57,7 +58,7 @@ test("looking again asks the metadata service no more than a run does, and start
 	host.operations.reset();
 	expect(await isSame()).toBe(true);
 	const asked = [...host.metadata.requests].sort();
-	expect(trace.seen.filter(([kind]) => kind === "run")).toHaveLength(3);
+	expect(trace.seen.filter(([kind]) => kind === "run")).toHaveLength(2);
 	host.metadata.requests.length = 0;
 	await run(host, "configure", "", { all: true });
 	expect([...host.metadata.requests].sort()).toEqual(asked);
@@ -227,7 +228,7 @@ function other(system: System, kind: string, place: string): System {
 				...system,
 				run: async (argv, options) => {
 					const result = await system.run(argv, options);
-					return argv.join("\0") === place
+					return placeOfRun(argv, options?.input) === place
 						? { ...result, stdout: `${result.stdout}9: eth9\n` }
 						: result;
 				},

@@ -1,8 +1,9 @@
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { execa } from "execa";
 import { describe, expect, test, vi } from "vitest";
 import { realSystem } from "../../src/real-system";
 
-const system = realSystem(() => {}, false);
+const system = realSystem(() => {}, false, execa);
 
 function isRunning(command: string): boolean {
 	return readdirSync("/proc").some((pid) => {
