@@ -144,11 +144,7 @@ describe("the command", () => {
 			expect((await run(sandbox, ["eth1"])).outcome).toBe("unchanged");
 			expect(
 				(await sandbox.read("/run/sandbox/spawns")).trim().split("\n").sort(),
-			).toEqual([
-				"flock -n 3",
-				"ip -o -4 -batch -",
-				"ip -o addr show",
-			]);
+			).toEqual(["flock -n 3", "ip -o -4 -batch -", "ip -o addr show"]);
 		}));
 
 	it("says which NIC, what and how long; --quiet says nothing when all is well; a second run says unchanged", () =>
