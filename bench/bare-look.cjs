@@ -1,5 +1,5 @@
 // What `eni-configure --all` has to find out when nothing has changed, without a library: takes the same lock in the same way,
-// reads the same files, asks the metadata service the same and the kernel by the same three commands. `node bench/bare-look.cjs`
+// reads the same files, asks the metadata service the same and the kernel by the same two commands. `node bench/bare-look.cjs`
 // as root, on Node 16 and later. What the agent reads twice or three times (links before and after the question, the record)
 // is read once here.
 //
@@ -45,11 +45,13 @@ function target(link) {
 }
 
 /** What a program prints; it inherits the descriptor as its third, where one is given. */
-function run(words, fd) {
+function run(words, fd, input) {
 	return new Promise((resolve, reject) => {
 		const [file, ...args] = words;
-		const stdio = ["ignore", "pipe", "inherit", ...(fd ? [fd] : [])];
+		const first = input === undefined ? "ignore" : "pipe";
+		const stdio = [first, "pipe", "inherit", ...(fd ? [fd] : [])];
 		const child = spawn(file, args, { stdio });
+		child.stdin?.end(input);
 		const chunks = [];
 		child.stdout.on("data", (chunk) => chunks.push(chunk));
 		child.on("error", reject);
@@ -184,8 +186,11 @@ async function look() {
 	const first = askFirst();
 	const kernel = Promise.all([
 		run(["ip", "-o", "addr", "show"]),
-		run(["ip", "-o", "-4", "rule", "show"]),
-		run(["ip", "-o", "-4", "route", "show", "table", "all"]),
+		run(
+			["ip", "-o", "-4", "-batch", "-"],
+			undefined,
+			"rule show\nroute show table all\n",
+		),
 	]);
 	const [instance, listing] = await first;
 	const lists = askLists(listing);

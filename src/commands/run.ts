@@ -71,8 +71,9 @@ export async function runCommand(
 		if (command === "daemon") {
 			// Else V8 takes up to 48 MiB for new objects after some busy passes, and keeps them for good.
 			setFlagsFromString("--semi-space-growth-factor=1");
-			// The optimizing compiler takes 7 MiB, and nothing here runs long enough to be worth it.
+			// The compilers that make code faster take 8 MiB, and nothing here runs long enough to be worth it.
 			setFlagsFromString("--no-opt");
+			setFlagsFromString("--no-sparkplug");
 			// What a NIC needs that comes after days of rest is then still compiled.
 			setFlagsFromString("--no-flush-bytecode");
 			return await runDaemon(system, load);
