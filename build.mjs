@@ -39,13 +39,12 @@ const noSourceMap = {
 };
 // An agent goes by what another one has written down only where both were built from the same.
 const sources = createHash("sha256");
-for (const name of readdirSync(path.join(root, "src"), {
-	recursive: true,
-	withFileTypes: true,
-})
-	.filter((f) => f.isFile())
-	.map((f) => path.join(f.parentPath ?? f.path, f.name))
-	.sort())
+const names = ["src", "templates"].flatMap((folder) =>
+	readdirSync(path.join(root, folder), { recursive: true, withFileTypes: true })
+		.filter((one) => one.isFile())
+		.map((one) => path.join(one.parentPath ?? one.path, one.name)),
+);
+for (const name of names.sort())
 	sources.update(name.slice(root.length)).update(readFileSync(name));
 sources.update(readFileSync(path.join(root, "package-lock.json")));
 const buildDigest = {

@@ -70,6 +70,7 @@ export async function reconcile(
 		const busy = hasNews
 			? isNetworkBusy(system, { facts: observeFacts(system.fs) })
 			: undefined;
+		busy?.catch(() => {});
 		const observed = await observe(system, request, settings);
 		time("observe");
 		const primary = findPrimary(observed);

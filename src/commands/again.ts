@@ -8,6 +8,7 @@ import type { Values } from "./options.js";
 import type { Begun } from "./run.js";
 
 const lockTimeoutMs = 60_000;
+const freshMs = 1000;
 
 /**
  * `configure` for who may have nothing to do: where all that the last run of the same words looked at is the
@@ -17,11 +18,14 @@ export async function configureAgain(
 	words: string[],
 	values: Values,
 ): Promise<number> {
-	const system = realSystem(createLog(values, process.env), true);
+	const log = createLog(values, process.env);
+	const system = realSystem(log, values["dry-run"] !== true);
 	const key = keyOf(words, process.env);
 	const trace = system.uid() === 0 ? readTrace(system.fs, key) : undefined;
 	const begun: Begun = { system };
 	if (trace) {
+		// The service is asked before the lock is there: whoever had it may have gone by a newer answer.
+		const freshUntilMs = system.clock.nowMs() + freshMs;
 		const locking = acquireLock(system, lockTimeoutMs);
 		const looking = replay(system, trace.seen, locking).catch(() => undefined);
 		try {
@@ -29,25 +33,29 @@ export async function configureAgain(
 		} catch (problem) {
 			begun.problem = problem;
 		}
+		const isFresh = system.clock.nowMs() < freshUntilMs;
 		const looked = begun.lock && (await looking);
-		if (looked?.isSame) {
+		if (looked?.isSame && isFresh) {
 			begun.lock?.release();
 			for (const [level, message] of trace.log) system.log(level, message);
 			return 0;
 		}
-		begun.system = { ...system, http: askOnce(system, looked?.answers) };
+		const http = askOnce(system, freshUntilMs, looked?.answers);
+		begun.system = { ...system, http };
 	}
 	const { runCommand } = await import("./run.js");
 	return runCommand("configure", values, words, begun);
 }
 
-// What has just been answered need not be asked again.
+// What has just been answered need not be asked again; later, and a second time, it is.
 function askOnce(
-	{ http }: System,
+	{ http, clock }: System,
+	freshUntilMs: number,
 	answers = new Map<string, HttpResult>(),
 ): System["http"] {
 	return async (url, limits) => {
-		const answer = answers.get(url);
+		const isFresh = clock.nowMs() < freshUntilMs;
+		const answer = isFresh ? answers.get(url) : undefined;
 		answers.delete(url);
 		return answer ?? http(url, limits);
 	};

@@ -51,12 +51,11 @@ export async function runCommand(
 		realSystem(createLog(values, process.env), isChanging, execa);
 	// What is printed with --json and --verbose differs each time.
 	const isRepeatable =
-		command === "configure" &&
+		begun !== undefined &&
 		!["json", "verbose", "dry-run"].some((name) => values[name] === true);
 	const recorder = isRepeatable ? recordSystem(real) : undefined;
 	const system = recorder?.system ?? real;
 	try {
-		if (begun?.problem !== undefined) throw begun.problem;
 		// Goes by no config, flag or variable: whatever is wrong with these must not keep it from its work.
 		if (command === "boot") {
 			return await boot(system);
@@ -81,6 +80,7 @@ export async function runCommand(
 		if (command === "rollback") {
 			return await rollback(system, options, writeTo(options.json));
 		}
+		if (begun?.problem !== undefined) throw begun.problem;
 		const write = writeTo(options.json);
 		const exitCode = await configure(
 			system,

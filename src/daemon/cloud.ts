@@ -165,7 +165,9 @@ export function openCloud(
 			done.abort();
 			if (current === talk) current = undefined;
 			const answering = talk.base();
-			missed = answering === undefined ? missed + 1 : 0;
+			// Questions that were open side by side have missed the same base.
+			const isNext = bases[0] === basesInTurn()[0];
+			missed = answering !== undefined ? 0 : missed + (isNext ? 1 : 0);
 			base = answering ?? base;
 			const news = note(answer, number, isPartial);
 			onAnswer({ view: news, isLate: isLate && !isPartial });

@@ -25,16 +25,21 @@ export async function replay(
 	isLocked: Promise<unknown>,
 ): Promise<Replay> {
 	const answers = new Map<string, HttpResult>();
-	const answered = answersAgain(system, seen, answers);
-	await isLocked;
+	let isOver = false;
+	const answered = answersAgain(system, seen, answers, () => isOver);
+	try {
+		await isLocked;
+	} catch (error) {
+		isOver = true;
+		throw error;
+	}
 	const programs = Promise.all(
 		seen.filter(([kind]) => kind === "run").map((one) => runs(system, one)),
 	);
 	const other = await findOther(system, seen);
 	if (other) system.log("debug", `not as it was: ${other[0]} ${other[1]}`);
-	const isSame =
-		(await programs).every(Boolean) && other === undefined && (await answered);
-	return { isSame, answers };
+	isOver = other !== undefined || !(await programs).every(Boolean);
+	return { isSame: !isOver && (await answered), answers };
 }
 
 async function findOther(
@@ -61,11 +66,12 @@ async function answersAgain(
 	{ http }: System,
 	seen: Seen[],
 	answers: Map<string, HttpResult>,
+	isOver: () => boolean,
 ): Promise<boolean> {
 	const waiting = seen.filter(([kind]) => kind === "http");
 	let isSame = true;
 	const lane = async (limit = Number.POSITIVE_INFINITY) => {
-		for (let count = 0; count < limit && isSame; count += 1) {
+		for (let count = 0; count < limit && isSame && !isOver(); count += 1) {
 			const next = waiting.shift();
 			if (next === undefined) return;
 			const [, url, text] = next;

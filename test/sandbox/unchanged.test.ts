@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { agentBundle } from "./paths";
 import type { Sandbox } from "./sandbox";
@@ -26,6 +27,9 @@ test("a run that finds all as it was says the same, writes nothing and loads lit
 			exitCode: 0,
 			isWhole: true,
 		});
+		expect(await s.exists(trace)).toBe(false);
+		// What is printed differs each time.
+		await s.agent(["--all", "--json"]);
 		expect(await s.exists(trace)).toBe(false);
 		const full = await type(s, "--all");
 		expect(full).toMatchObject({ exitCode: 0, isWhole: true });
@@ -105,6 +109,30 @@ test("a trace that somebody else could have written, or that is damaged, is not 
 				isWhole: true,
 			});
 		}
+	}));
+
+test("what the metadata service said before the lock was free is not gone by", () =>
+	inSandbox(two, async (s) => {
+		for (let at = 0; at < 3; at += 1) await s.agent(["--all", "--prune"]);
+		expect(await s.exists(trace)).toBe(true);
+		const holder = s.spawn([
+			"flock",
+			"/var/lib/eni-configure/lock",
+			"sleep",
+			"3",
+		]);
+		await sleep(300);
+		const waiting = s.agent(["--all", "--prune"]);
+		// By now it has asked, and waits.
+		await sleep(1500);
+		await s.assign("eth1", "10.0.1.29");
+		const { stderr, exitCode } = await waiting;
+		expect({ exitCode, stderr }).toMatchObject({
+			exitCode: 0,
+			stderr: expect.stringContaining("eth1: applied"),
+		});
+		expect(await s.reach("10.0.1.29")).toBe(true);
+		await holder;
 	}));
 
 test("help is what yargs says", async () => {
