@@ -31,7 +31,9 @@ describe.each(names)("%s", (name) => {
 
 	test("starts a subcommand that the command line knows", () => {
 		const commands = [
-			...read("src/command-line.ts").matchAll(/\.command\(\s*\[?"([a-z]+)[ "]/g),
+			...read("src/command-line.ts").matchAll(
+				/\.command\(\s*\[?"([a-z]+)[ "]/g,
+			),
 		].map(([, word]) => word);
 		expect(commands).toContain("configure");
 		const [start = "", ...more] = valuesOf(text, "Service", "ExecStart");

@@ -113,6 +113,7 @@ describe.each(targets)("the %s package", (target) => {
 		expect(listed.filter((line) => !ofNpm(line)).sort()).toEqual(
 			[
 				...chunks,
+				"-rw-r--r-- root root /usr/lib/eni-configure/help.txt",
 				"drwxr-xr-x root root /etc/eni-configure",
 				"-rw-r--r-- root root /etc/eni-configure/config.yaml cn",
 				"drwxr-xr-x root root /etc/eni-configure/templates",
