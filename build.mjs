@@ -1,16 +1,15 @@
 // Builds dist/: a small entry, one chunk for each dynamic import of src and one for what several of them
 // share, as CommonJS for Node 16. dist/ needs nothing beside it and can be copied anywhere.
-// `--out DIR` builds there instead; `--readable` leaves names and lines as they are, for looking at a stack; `--inputs FILE` writes down the files that went into it, as JSON:
-// the package has to carry the licences of those that came from npm.
+// `--out DIR` builds there instead; `--readable` leaves names and lines as they are, for looking at a stack;
+// `--inputs FILE` writes down the files that went into it, as JSON: the package has to carry the licences of those that
+// came from npm.
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
-import { chmod, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, transform } from "esbuild";
-import { precompiledModule } from "./packaging/precompile.mjs";
+import { pluginsFor } from "./packaging/plugins.mjs";
 
 const root = path.dirname(fileURLToPath(import.meta.url));
 const out = path.resolve(option("--out") ?? path.join(root, "dist"));
@@ -22,65 +21,6 @@ function option(name) {
 }
 
 const require = createRequire(import.meta.url);
-const templates = {
-	name: "templates",
-	setup: ({ onLoad }) =>
-		onLoad({ filter: /\/src\/precompiled-templates\.ts$/ }, () => ({
-			contents: precompiledModule(path.join(root, "templates")),
-		})),
-};
-// Handlebars' compiler looks for it, and does without where it is not to be had.
-const noSourceMap = {
-	name: "no-source-map",
-	setup: ({ onLoad }) =>
-		onLoad({ filter: /\/node_modules\/source-map\// }, () => ({
-			contents: "",
-		})),
-};
-// An agent goes by what another one has written down only where both were built from the same.
-const sources = createHash("sha256");
-const names = ["src", "templates"].flatMap((folder) =>
-	readdirSync(path.join(root, folder), { recursive: true, withFileTypes: true })
-		.filter((one) => one.isFile())
-		.map((one) => path.join(one.parentPath ?? one.path, one.name)),
-);
-for (const name of names.sort())
-	sources.update(name.slice(root.length)).update(readFileSync(name));
-sources.update(readFileSync(path.join(root, "package-lock.json")));
-const buildDigest = {
-	name: "build-digest",
-	setup: ({ onLoad }) =>
-		onLoad({ filter: /\/src\/trace\/build\.ts$/ }, () => ({
-			contents: `export const build = "${sources.digest("hex")}";`,
-		})),
-};
-// The guests run Linux: what systeminformation would do elsewhere, two thirds of it, is left out.
-const platforms =
-	/^const _(linux|darwin|windows|freebsd|openbsd|netbsd|sunos) = .*;$/gm;
-const onLinux = {
-	_linux: "true",
-	...Object.fromEntries(
-		["darwin", "windows", "freebsd", "openbsd", "netbsd", "sunos"].map(
-			(name) => [`_${name}`, "false"],
-		),
-	),
-};
-const linuxOnly = {
-	name: "linux-only",
-	setup: ({ onLoad }) =>
-		onLoad(
-			{ filter: /\/node_modules\/systeminformation\/.*\.js$/ },
-			async ({ path }) => {
-				const source = await readFile(path, "utf8");
-				const { code } = await transform(source.replace(platforms, ""), {
-					minifySyntax: true,
-					define: onLinux,
-				});
-				return { contents: code };
-			},
-		),
-};
-
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 // esbuild splits ES modules only: so first these, what several need in a chunk of its own, and then each of them as
@@ -110,7 +50,7 @@ const { metafile, outputFiles } = await build({
 		"handlebars/runtime": require.resolve("handlebars/runtime"),
 		handlebars: require.resolve("handlebars/dist/cjs/handlebars.js"),
 	},
-	plugins: [buildDigest, templates, noSourceMap, linuxOnly],
+	plugins: pluginsFor(root),
 	logLevel: "warning",
 });
 for (const input of Object.keys(metafile.inputs))

@@ -1,7 +1,11 @@
 // A fleet of daemons on paper: when each of them asks the metadata service, by the agent's own jitter and back-off. No
 // I/O; the same seed gives the same figures. test/host/fleet.test.ts holds one guest of it against the real daemon.
+import { maxQuestions, patienceMs } from "../src/daemon/cloud";
 import { askAgainMs, firstResyncMs, resyncMs } from "../src/daemon/retry";
 import { createTimers } from "../src/daemon/timers";
+import { calmMs } from "../src/daemon/triggers";
+import { defaultMetadataUrls } from "../src/observe/metadata";
+import { requestLimits } from "../src/observe/metadata-limits";
 import { lineChart } from "./chart";
 
 /** How the metadata service answers: not at all (the connection is refused), or by silence until the client gives up. */
@@ -28,13 +32,8 @@ export interface GuestOptions {
 	random: () => number;
 }
 
-// As in src/observe/metadata.ts and src/daemon/cloud.ts.
-const timeoutMs = 2000;
-const bases = 2;
-const patienceMs = 300;
-// See src/daemon/triggers.ts.
-const calmMs = 10;
-const maxAtOnce = 8;
+const { timeoutMs } = requestLimits;
+const bases = defaultMetadataUrls.length;
 
 /** A question that has not been answered or given up yet. */
 interface Open {
@@ -134,7 +133,7 @@ export function simulateGuest(
 
 	function ask(atMs: number, isFull: boolean): void {
 		close(atMs);
-		if (open.length >= maxAtOnce) return;
+		if (open.length >= maxQuestions) return;
 		started += 1;
 		const known = isFull ? configured : 0;
 		const question = { isFull, known, fresh: waiting };

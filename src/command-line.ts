@@ -1,5 +1,6 @@
 import yargs from "yargs";
 import { version } from "../package.json";
+import type { Command } from "./plain-words.js";
 import { escapeSteering, printable } from "./quote.js";
 
 const targetOptions = {
@@ -132,15 +133,6 @@ function switchProblem(words: string[]): string | undefined {
 	}
 	return undefined;
 }
-
-export type Command =
-	| "boot"
-	| "configure"
-	| "plan"
-	| "remove"
-	| "rollback"
-	| "status"
-	| "daemon";
 
 /**
  * Takes a command line apart and runs its command; returns the exit code. Prints help and what is wrong with it.

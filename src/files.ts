@@ -3,8 +3,8 @@ import type { FileState } from "./model.js";
 import { paths } from "./paths.js";
 import type { FileSystem } from "./system.js";
 
-// O_RDONLY | O_NONBLOCK: a FIFO somebody put in the way must not hang the agent.
-const readFlags = 0o4000;
+/** O_RDONLY | O_NONBLOCK: a FIFO somebody put in the way must not hang the agent. */
+export const readFlags = 0o4000;
 
 /** The `code` of a file-system error, such as ENOENT. */
 export function errorCode(error: unknown): string | undefined {

@@ -22,11 +22,11 @@ async function main(words: string[]): Promise<number> {
 		return configureAgain(words, plain.values);
 	}
 	const { runCommand } = await import("./commands/run.js");
-	if (plain) return runCommand(plain.command, plain.values, words);
+	if (plain) return runCommand(plain.command, plain.values);
 	const { runCommandLine } = await import("./command-line.js");
 	return runCommandLine(words, (command, values) => {
 		isDaemon = command === "daemon";
-		return runCommand(command, values, words);
+		return runCommand(command, values);
 	});
 }
 

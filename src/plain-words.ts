@@ -1,6 +1,16 @@
+/** The subcommands; `completion` is the command line's own. */
+export type Command =
+	| "boot"
+	| "configure"
+	| "plan"
+	| "remove"
+	| "rollback"
+	| "status"
+	| "daemon";
+
 /** A command line as yargs would have taken it apart. */
 export interface Plain {
-	command: "boot" | "configure" | "plan" | "remove" | "rollback" | "daemon";
+	command: Exclude<Command, "status">;
 	values: Record<string, unknown>;
 }
 

@@ -1,5 +1,5 @@
 import { AgentError } from "../errors.js";
-import { listDirectory, readFile, readValue } from "../files.js";
+import { listDirectory, readFile, readFlags, readValue } from "../files.js";
 import { paths } from "../paths.js";
 import { type FileSystem, limitVariable, type System } from "../system.js";
 import { explain } from "./atomic.js";
@@ -210,8 +210,7 @@ function holders(fs: FileSystem, lock: string): Holder[] {
 
 // A container's lock has the same name: only who has this very file open is in the way.
 function isSameFile(fs: FileSystem, path: string, lock: string): boolean {
-	// O_NONBLOCK, as for anything that is not known to be a regular file.
-	const fd = fs.openSync(path, 0o4000);
+	const fd = fs.openSync(path, readFlags);
 	try {
 		const [one, other] = [fs.fstatSync(fd), fs.lstatSync(lock)];
 		return one.ino === other?.ino && one.dev === other?.dev;

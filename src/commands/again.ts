@@ -22,7 +22,7 @@ export async function configureAgain(
 	const system = realSystem(log, values["dry-run"] !== true);
 	const key = keyOf(words, process.env);
 	const trace = system.uid() === 0 ? readTrace(system.fs, key) : undefined;
-	const begun: Begun = { system };
+	const begun: Begun = { system, key };
 	if (trace) {
 		// The service is asked before the lock is there: whoever had it may have gone by a newer answer.
 		const freshUntilMs = system.clock.nowMs() + freshMs;
@@ -44,7 +44,7 @@ export async function configureAgain(
 		begun.system = { ...system, http };
 	}
 	const { runCommand } = await import("./run.js");
-	return runCommand("configure", values, words, begun);
+	return runCommand("configure", values, begun);
 }
 
 // What has just been answered need not be asked again; later, and a second time, it is.

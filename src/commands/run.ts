@@ -2,11 +2,12 @@ import { setFlagsFromString } from "node:v8";
 import type { Lock } from "../apply/lock.js";
 import { runDaemon } from "../daemon.js";
 import { AgentError, isAgentError, messageOf } from "../errors.js";
+import type { Command } from "../plain-words.js";
 import { escapeSteering, printableLines } from "../quote.js";
 import { realSystem } from "../real-system.js";
 import type { System } from "../system.js";
 import { recordSystem } from "../trace/record.js";
-import { keyOf, writeTrace } from "../trace/trace.js";
+import { writeTrace } from "../trace/trace.js";
 import { boot } from "./boot.js";
 import { configure } from "./configure.js";
 import { checkLogLevel, createLog } from "./log.js";
@@ -15,28 +16,19 @@ import { printError } from "./print.js";
 import { rollback } from "./rollback.js";
 import { status } from "./status.js";
 
-/** A run that has begun: it holds the lock, or knows why it cannot have it. */
+/** A `configure` that has begun: it may hold the lock, or know why it cannot have it. */
 export interface Begun {
 	system: System;
+	/** What its trace is found by, see keyOf(). */
+	key: string;
 	lock?: Lock;
 	problem?: unknown;
 }
 
-/**
- * Runs one subcommand in the real world and returns its exit code; errors become one line each. `words` is the
- * command line that the values came from.
- */
+/** Runs one subcommand in the real world and returns its exit code; errors become one line each. */
 export async function runCommand(
-	command:
-		| "boot"
-		| "configure"
-		| "plan"
-		| "remove"
-		| "rollback"
-		| "status"
-		| "daemon",
+	command: Command,
 	values: Values,
-	words: string[] = [],
 	begun?: Begun,
 ): Promise<number> {
 	const isChanging =
@@ -57,16 +49,13 @@ export async function runCommand(
 	const system = recorder?.system ?? real;
 	try {
 		// Goes by no config, flag or variable: whatever is wrong with these must not keep it from its work.
-		if (command === "boot") {
-			return await boot(system);
-		}
+		if (command === "boot") return await boot(system);
 		checkLogLevel(process.env.ENI_CONFIGURE_LOG_LEVEL);
 		const load = () => readOptions(system.fs, command, values, process.env);
 		const options = await load();
 		if (!options.request.dryRun) requireRoot(system, command);
-		if (command === "status") {
-			return await status(system, options, writeTo(options.json));
-		}
+		const write = writeTo(options.json);
+		if (command === "status") return await status(system, options, write);
 		if (command === "daemon") {
 			// Else V8 takes up to 48 MiB for new objects after some busy passes, and keeps them for good.
 			setFlagsFromString("--semi-space-growth-factor=1");
@@ -77,11 +66,8 @@ export async function runCommand(
 			setFlagsFromString("--no-flush-bytecode");
 			return await runDaemon(system, load);
 		}
-		if (command === "rollback") {
-			return await rollback(system, options, writeTo(options.json));
-		}
+		if (command === "rollback") return await rollback(system, options, write);
 		if (begun?.problem !== undefined) throw begun.problem;
-		const write = writeTo(options.json);
 		const exitCode = await configure(
 			system,
 			command,
@@ -90,7 +76,7 @@ export async function runCommand(
 			begun?.lock,
 		);
 		const recorded = exitCode === 0 ? recorder?.recorded() : undefined;
-		if (recorded) writeTrace(real.fs, keyOf(words, process.env), recorded);
+		if (begun && recorded) writeTrace(real.fs, begun.key, recorded);
 		return exitCode;
 	} catch (error) {
 		const known = isAgentError(error)

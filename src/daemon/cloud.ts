@@ -16,11 +16,13 @@ import {
 	settledIn,
 } from "./releases.js";
 
-// Answers that take longer than that are slow, and the passes go on without them.
-const patienceMs = 300;
-// While a service does not answer, the next question is already on its way: so many at once. Silence
-// costs each of them 2 s per address of the service, and there is about one a second.
-const maxAtOnce = 8;
+/** Answers that take longer than that are slow, and the passes go on without them. */
+export const patienceMs = 300;
+/**
+ * While a service does not answer, the next question is already on its way: so many at once. Silence
+ * costs each of them 2 s, and there is about one a second.
+ */
+export const maxQuestions = 8;
 
 // No question is open for as long as so many later ones.
 const maxForgotten = 100;
@@ -147,7 +149,7 @@ export function openCloud(
 	}
 
 	async function ask(question: Question, isPartial: boolean) {
-		if (open >= maxAtOnce) return false;
+		if (open >= maxQuestions) return false;
 		open += 1;
 		started += 1;
 		const number = started;

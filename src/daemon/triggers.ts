@@ -1,7 +1,7 @@
 import type { System } from "../system.js";
 
-// A NIC that appears says so in several lines: a pass waits until they have come, but not for long.
-const calmMs = 10;
+/** A NIC that appears says so in several lines: a pass waits until they have come, but not for long. */
+export const calmMs = 10;
 const maxCalmMs = 50;
 
 /** Why the next pass is to be made; any number of reasons make one pass. */

@@ -2,6 +2,7 @@ import { isIpv4, maxAddresses } from "../ipv4.js";
 import type { CloudView, EniAnswer, State, StateEntry } from "../model.js";
 import { quote } from "../quote.js";
 import type { HttpResult, System } from "../system.js";
+import { maxRequests, requestLimits } from "./metadata-limits.js";
 import {
 	isMac,
 	parseBody,
@@ -18,8 +19,6 @@ export const defaultMetadataUrls = [
 	"http://metadata.tencentyun.com/latest/meta-data",
 ];
 
-const limits = { timeoutMs: 2000, maxBytes: 64 * 1024 };
-const maxAtOnce = 4;
 // All reads of a run together: else a service that hangs costs its two seconds for every leaf, and
 // `status` reads one leaf per address. Enough for the eight ENIs of the guide's largest size, when
 // seven of them take the whole two seconds for each of their four leaves, four at once: 14 s.
@@ -309,8 +308,8 @@ function createClient(
 			};
 		requests += 1;
 		return system.http(url, {
-			...limits,
-			timeoutMs: Math.min(limits.timeoutMs, leftMs),
+			...requestLimits,
+			timeoutMs: Math.min(requestLimits.timeoutMs, leftMs),
 		});
 	}
 
@@ -331,7 +330,7 @@ function createClient(
 				};
 				// A resolver that hangs is given up earlier.
 				const tookMs = system.clock.nowMs() - startMs;
-				if (endsAtSilence && tookMs > limits.timeoutMs / 4) break;
+				if (endsAtSilence && tookMs > requestLimits.timeoutMs / 4) break;
 				continue;
 			}
 			bases = [base];
@@ -339,7 +338,7 @@ function createClient(
 			if (result.kind === "too-large")
 				return {
 					kind: "unsettled",
-					reason: `is larger than ${limits.maxBytes} bytes`,
+					reason: `is larger than ${requestLimits.maxBytes} bytes`,
 				};
 			if (result.status === 404)
 				return { kind: "not-found", reason: "is not there (404)" };
@@ -355,7 +354,7 @@ function createClient(
 
 	// The time limit of a request starts when it is sent, so the queue is ours and not the socket pool's.
 	async function read(path: string): Promise<Read> {
-		if (active >= maxAtOnce)
+		if (active >= maxRequests)
 			await new Promise<void>((resolve) => waiting.push(resolve));
 		else active += 1;
 		try {

@@ -1,4 +1,4 @@
-import { errorCode } from "../files.js";
+import { errorCode, readFlags } from "../files.js";
 import { observeFacts } from "../observe/facts.js";
 import type { HttpResult, RunResult, System } from "../system.js";
 
@@ -30,7 +30,6 @@ export type Seen = [kind: Look["kind"], place: string, text: string];
 export const valueBytes = 4096;
 // What is larger than that no run reads.
 const maxBytes = 4 * 1024 * 1024;
-const readFlags = 0o4000;
 // For all reads: hundreds of small ones.
 const buffer = Buffer.allocUnsafe(16 * 1024);
 

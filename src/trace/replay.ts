@@ -1,8 +1,6 @@
+import { maxRequests, requestLimits } from "../observe/metadata-limits.js";
 import type { HttpResult, System } from "../system.js";
 import { answerText, lookAt, runAgain, type Seen } from "./look.js";
-
-const limits = { timeoutMs: 2000, maxBytes: 64 * 1024 };
-const maxAtOnce = 4;
 
 /** What came of looking again. */
 export interface Replay {
@@ -75,12 +73,12 @@ async function answersAgain(
 			const next = waiting.shift();
 			if (next === undefined) return;
 			const [, url, text] = next;
-			const answer = await http(url, limits);
+			const answer = await http(url, requestLimits);
 			if (answer.kind === "response") answers.set(url, answer);
 			isSame &&= answerText(answer) === text;
 		}
 	};
 	await lane(1);
-	await Promise.all(Array.from({ length: maxAtOnce }, () => lane()));
+	await Promise.all(Array.from({ length: maxRequests }, () => lane()));
 	return isSame;
 }

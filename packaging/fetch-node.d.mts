@@ -1,0 +1,2 @@
+/** See fetch-node.mjs. */
+export function fetchNode(root: string, target: string): string;
