@@ -86,7 +86,7 @@ export function barChart({ title, subtitle, bars }: BarChart): string {
 			}),
 		].join("\n");
 	});
-	const ticks = x.ticks(5).map((at) =>
+	const ticks = x.ticks(3).map((at) =>
 		[
 			segment(x(at), top - 4, x(at), bottom + 4, colours.grid),
 			text(x(at), bottom + 20, `${num(at * 100)} %`, {

@@ -22,6 +22,18 @@ async function type(s: Sandbox, words: string) {
 	return { exitCode, stderr, stdout, isWhole: /\/run-\w+\.cjs/.test(loaded) };
 }
 
+/** A guest with nothing to do, and a trace of that for these words: the next run of them would end early. */
+async function settle(s: Sandbox, words = "--all"): Promise<void> {
+	await s.agent(words.split(" "));
+	// The kernel has IPv6 addresses of its own, and marks them while it looks for duplicates.
+	await until(
+		"no address is tentative",
+		async () => !(await s.ip("-o", "addr")).includes("tentative"),
+	);
+	await s.agent(words.split(" "));
+	expect(await type(s, words)).toMatchObject({ exitCode: 0, isWhole: false });
+}
+
 test("a run that finds all as it was says the same, writes nothing and loads little of the agent", () =>
 	inSandbox(two, async (s) => {
 		expect(await type(s, "--all")).toMatchObject({
@@ -29,14 +41,11 @@ test("a run that finds all as it was says the same, writes nothing and loads lit
 			isWhole: true,
 		});
 		expect(await s.exists(trace)).toBe(false);
-		// The kernel has IPv6 addresses of its own, and marks them while it looks for duplicates.
-		await until(
-			"no address is tentative",
-			async () => !(await s.ip("-o", "addr")).includes("tentative"),
-		);
 		// What is printed differs each time.
 		await s.agent(["--all", "--json"]);
 		expect(await s.exists(trace)).toBe(false);
+		await settle(s, "eth1 eth2");
+		// Of other words nothing is known.
 		const full = await type(s, "--all");
 		expect(full).toMatchObject({ exitCode: 0, isWhole: true });
 		expect(full.stderr).toContain("eth1: unchanged");
@@ -52,8 +61,6 @@ test("a run that finds all as it was says the same, writes nothing and loads lit
 		expect(await s.metadata.requests()).toHaveLength(5);
 		expect(await fileTimes(s)).toBe(times);
 		expect((await s.stat(trace)).ino).toBe(written);
-		// Of other words nothing is known.
-		expect((await type(s, "eth1")).isWhole).toBe(true);
 	}));
 
 const changes: [string, (s: Sandbox) => Promise<unknown>][] = [
@@ -79,9 +86,7 @@ test.each(changes)(
 	"after a run that found nothing to do: %s, and the next one puts it right",
 	(_, change) =>
 		inSandbox(two, async (s) => {
-			await s.agent(["--all"]);
-			await s.agent(["--all"]);
-			expect(await s.exists(trace)).toBe(true);
+			await settle(s);
 			await change(s);
 			const mended = await type(s, "--all");
 			expect(mended).toMatchObject({ exitCode: 0, isWhole: true });
@@ -98,8 +103,7 @@ test.each(changes)(
 
 test("a trace that somebody else could have written, or that is damaged, is not gone by", () =>
 	inSandbox(two, async (s) => {
-		await s.agent(["--all"]);
-		await s.agent(["--all"]);
+		await settle(s);
 		const text = await s.read(trace);
 		await s.write(trace, text, 0o666);
 		expect((await type(s, "--all")).isWhole).toBe(true);
@@ -119,8 +123,7 @@ test("a trace that somebody else could have written, or that is damaged, is not 
 
 test("what the metadata service said before the lock was free is not gone by", () =>
 	inSandbox(two, async (s) => {
-		for (let at = 0; at < 3; at += 1) await s.agent(["--all", "--prune"]);
-		expect(await s.exists(trace)).toBe(true);
+		await settle(s, "--all --prune");
 		const holder = s.spawn([
 			"flock",
 			"/var/lib/eni-configure/lock",
