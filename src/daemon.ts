@@ -37,7 +37,7 @@ import type {
 import { whatToAsk } from "./observe/observe.js";
 import { observeProcess } from "./observe/process-start.js";
 import type { Prepared } from "./prepared.js";
-import { daemonQuietMs, reconcile } from "./reconcile.js";
+import { reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
 import { peekState, readRecord } from "./state.js";
 import type { System } from "./system.js";
@@ -52,6 +52,9 @@ export interface DaemonOptions {
 const udevPollMs = 10;
 // How soon to look again at what is only just under way.
 const soonMs = 1000;
+// For so long it waits for the lock without a word: a child that the last pass left behind (CentOS 7.2's late ARP update)
+// is not worth a line.
+const quietMs = 5000;
 
 /**
  * Keeps the guest equal to what the cloud says until a signal ends it; returns the exit code. Events
@@ -469,7 +472,7 @@ async function watch(
 			}
 			await udevIsDone();
 			// Whoever has the lock, whatever the metadata service takes, and what else is heard of: side by side.
-			const held = acquireLock(inPass, options.lockTimeoutMs, daemonQuietMs);
+			const held = acquireLock(inPass, options.lockTimeoutMs, quietMs);
 			held.catch(() => {});
 			await Promise.all([askIfNeeded(), triggers.calm()]);
 			await udevIsDone();

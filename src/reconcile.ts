@@ -35,8 +35,6 @@ import { readRecord, writeState } from "./state.js";
 import type { System } from "./system.js";
 import { type Commit, transact } from "./transact.js";
 
-/** How long the daemon waits for the lock without a word: a child that the last pass left behind (CentOS 7.2's late ARP update) is not worth a line. */
-export const daemonQuietMs = 5000;
 const healthProbeMs = 1000;
 
 /**
@@ -53,12 +51,7 @@ export async function reconcile(
 	const { timings, time } = stopwatch(system);
 	const lock = request.dryRun
 		? undefined
-		: (held ??
-			(await acquireLock(
-				system,
-				lockTimeoutMs,
-				request.daemon ? daemonQuietMs : 0,
-			)));
+		: (held ?? (await acquireLock(system, lockTimeoutMs)));
 	time("lock");
 	let recovered = false;
 	try {
