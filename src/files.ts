@@ -18,8 +18,20 @@ export function errorCode(error: unknown): string | undefined {
 export function readFile(
 	fs: FileSystem,
 	path: string,
-	limit = 1024 * 1024,
+	limit?: number,
 ): FileState | undefined {
+	const file = readBytes(fs, path, limit);
+	if (!file) return undefined;
+	const { bytes, ...attributes } = file;
+	return { content: bytes.toString("latin1"), ...attributes };
+}
+
+/** The same as bytes. */
+export function readBytes(
+	fs: FileSystem,
+	path: string,
+	limit = 1024 * 1024,
+): (Omit<FileState, "content"> & { bytes: Buffer }) | undefined {
 	let fd: number;
 	try {
 		fd = fs.openSync(path, readFlags);
@@ -63,7 +75,7 @@ export function readFile(
 				]);
 		}
 		return {
-			content: buffer.toString("latin1", 0, size),
+			bytes: buffer.subarray(0, size),
 			mode: stat.mode & 0o7777,
 			uid: stat.uid,
 			gid: stat.gid,
@@ -143,8 +155,8 @@ export function listDirectory(fs: FileSystem, path: string): string[] {
 /** Whether something exists at path. */
 export function exists(fs: FileSystem, path: string): boolean {
 	try {
-		fs.lstatSync(path);
-		return true;
+		// An error takes longer to make than a look that finds nothing.
+		return fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 	} catch {
 		return false;
 	}

@@ -15,10 +15,11 @@ export const paths = {
 	parked: "/var/lib/eni-configure/parked",
 	runDirectory: "/run/eni-configure",
 	status: "/run/eni-configure/status.json",
-	unchanged: "/run/eni-configure/unchanged.json",
+	unchanged: "/run/eni-configure/unchanged",
 	monitor: "/run/eni-configure/monitor.json",
 	sysClassNet: "/sys/class/net",
 	procSysIpv4: "/proc/sys/net/ipv4",
 	arp: "/proc/net/arp",
+	ifInet6: "/proc/net/if_inet6",
 	bootId: "/proc/sys/kernel/random/boot_id",
 } as const;

@@ -12,12 +12,16 @@ export function observeFacts(fs: FileSystem): HostFacts {
 		osName: release.PRETTY_NAME ?? release.ID ?? "an unknown system",
 		networkScripts: exists(fs, "/etc/sysconfig/network-scripts/ifup-eth"),
 		networkServiceEnabled: isNetworkServiceEnabled(fs),
-		networkManagerRunning:
-			exists(fs, "/run/NetworkManager") && isRunning(fs, "NetworkManager"),
+		networkManagerRunning: isNetworkManagerRunning(fs),
 		systemdRunning: exists(fs, "/run/systemd/system"),
 		selinux: hasSelinux(fs),
 		tkeCni: findTkeCni(fs),
 	};
+}
+
+/** Whether NetworkManager runs; what it has left in /run may be of another boot's. */
+export function isNetworkManagerRunning(fs: FileSystem): boolean {
+	return exists(fs, "/run/NetworkManager") && isRunning(fs, "NetworkManager");
 }
 
 /** Whether files have SELinux labels here, and restorecon to set them. */

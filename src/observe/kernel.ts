@@ -7,31 +7,34 @@ import type { FileSystem, System } from "../system.js";
 import { observeLinks } from "./links.js";
 import {
 	builtinTables,
+	divideShown,
 	parseAddresses,
+	parseIfInet6,
 	parseRoutes,
 	parseRules,
 	parseTableNames,
 } from "./parse-ip.js";
+import { showKernel } from "./show-kernel.js";
 
-// A process is the dearest thing here. Addresses are of both families, and -4 is for all of a batch.
-const batch = ["rule show", "route show table all"];
+// A line has some 55 bytes; a node of many containers has thousands of addresses.
+const inet6Limit = 16 * 1024 * 1024;
 
 /**
- * The kernel's state: links from /sys, then addresses, and rules with routes, by one `ip` each for the whole
- * machine, side by side. No `-j`: iproute2 3.10 and 4.11 (CentOS 7) do not know it; what a batch shows, 3.10 prints
- * as without one (its ip/ip.c).
+ * The kernel's state: links from /sys, then IPv4 addresses, rules and routes by one `ip` for the whole machine. No `-j`:
+ * iproute2 3.10 and 4.11 (CentOS 7) do not know it; what a batch shows, they print as without one, and with -o and -4
+ * they leave out the links (ip/ip.c, ip/ipaddress.c).
  */
 export async function observeKernel(system: System): Promise<KernelState> {
 	const { fs } = system;
 	const tables = tableNames(fs);
-	const [addresses, shown] = await Promise.all([
-		read(system, ["ip", "-o", "addr", "show"]),
-		read(system, ["ip", "-o", "-4", "-batch", "-"], batch),
-	]);
-	const [rules, routes] = divide(shown);
-	const byLink = parseAddresses(addresses);
+	const { addresses, rules, routes } = divideShown(await show(system));
+	const inet4 = parseAddresses(addresses);
+	// Without IPv6 there is no such file.
+	const inet6 = parseIfInet6(
+		readFile(fs, paths.ifInet6, inet6Limit)?.content ?? "",
+	);
 	const links = observeLinks(fs).map((link) => {
-		const own = byLink[link.name] ?? [];
+		const own = [...(inet4[link.name] ?? []), ...(inet6[link.ifindex] ?? [])];
 		const leased = own.some(
 			(address) => address.family === 4 && address.dynamic,
 		);
@@ -93,19 +96,9 @@ export function tableNames(fs: FileSystem): Record<string, number> {
 	);
 }
 
-// Rules and routes: `PRIORITY:` begins a rule, and no route.
-function divide(shown: string): [rules: string, routes: string] {
-	const end = /^(?!\d+:[ \t])/m.exec(shown)?.index ?? shown.length;
-	return [shown.slice(0, end), shown.slice(end)];
-}
-
-async function read(
-	system: System,
-	argv: string[],
-	lines?: string[],
-): Promise<string> {
-	const input = lines?.map((line) => `${line}\n`).join("");
-	const result = await system.run(argv, input === undefined ? {} : { input });
+async function show(system: System): Promise<string> {
+	const { argv, input } = showKernel;
+	const result = await system.run(argv, { input });
 	if (result.exitCode === 127) {
 		throw new AgentError(
 			"refused",

@@ -11,23 +11,40 @@ export const builtinTables: Record<string, number> = {
 // A NIC's name may be any bytes but white space, `/` and `:`: a backslash, a word of ip's own
 // (`table`), or what only JavaScript takes for white space (U+2003). So words end at blanks and
 // tabs, and what follows a key is its value, whatever it looks like.
-const addressLine =
-	/^\d+:[ \t]+([^ \t]+)[ \t]+(inet6?)[ \t]+([^ \t]+)([ \t].*)?$/;
+const addressLine = /^\d+:[ \t]+([^ \t]+)[ \t]+inet[ \t]+([^ \t]+)([ \t].*)?$/;
 
 /**
- * Addresses by link name, from `ip -o addr show`. iproute2 3.10 has no `-j`, so text it is;
- * lines that describe no IPv4 or IPv6 address (3.10 prints the links in between) are passed over.
+ * Takes apart what `ip -o -4 -batch` shows of addresses, rules and routes, in this order: a blank follows a link's
+ * number, a tab a rule's priority, and no route begins with either (print_addrinfo() and print_rule() of iproute2).
+ */
+export function divideShown(shown: string): {
+	addresses: string;
+	rules: string;
+	routes: string;
+} {
+	const ruleAt = /^(?!\d+: )/m.exec(shown)?.index ?? shown.length;
+	const rest = shown.slice(ruleAt);
+	const routeAt = /^(?!\d+:\t)/m.exec(rest)?.index ?? rest.length;
+	return {
+		addresses: shown.slice(0, ruleAt),
+		rules: rest.slice(0, routeAt),
+		routes: rest.slice(routeAt),
+	};
+}
+
+/**
+ * IPv4 addresses by link name, from `ip -o -4 addr show`. iproute2 3.10 has no `-j`, so text it is;
+ * lines that describe none (links, IPv6) are passed over.
  */
 export function parseAddresses(text: string): Record<string, LinkAddress[]> {
 	const byLink: Record<string, LinkAddress[]> = Object.create(null);
 	for (const line of text.split("\n")) {
 		const match = addressLine.exec(line);
 		if (!match) continue;
-		const [, name = "", family, address = "", rest = ""] = match;
+		const [, name = "", address = "", rest = ""] = match;
 		const words = splitWords(rest.split(/\\[ \t]+valid_lft/)[0] ?? "");
 		// Behind the flags stands the label: the link's name, or it with a colon and more.
-		const isLabelled =
-			family === "inet" && words.at(-1)?.split(":")[0] === name;
+		const isLabelled = words.at(-1)?.split(":")[0] === name;
 		const label = isLabelled ? words.pop() : undefined;
 		const peer = wordAfter(words, "peer");
 		const [ip, ownPrefix] = address.split("/") as [string, string?];
@@ -36,8 +53,8 @@ export function parseAddresses(text: string): Record<string, LinkAddress[]> {
 		byLink[name] ??= [];
 		byLink[name].push({
 			ip,
-			prefix: Number(prefix ?? (family === "inet" ? 32 : 128)),
-			family: family === "inet" ? 4 : 6,
+			prefix: Number(prefix ?? 32),
+			family: 4,
 			scope,
 			dynamic: words.includes("dynamic"),
 			...(label === undefined ? {} : { label }),
@@ -48,6 +65,43 @@ export function parseAddresses(text: string): Record<string, LinkAddress[]> {
 		});
 	}
 	return byLink;
+}
+
+// IFA_F_PERMANENT, and the scopes that `ip` has a word for (ipv6_addr_scope() of Linux).
+const permanent = 0x80;
+const scopes: Record<number, string> = { 0: "global", 16: "host", 32: "link" };
+
+/** IPv6 addresses by ifindex, from /proc/net/if_inet6: address, then ifindex, prefix, scope and flags in hex, and a name. */
+export function parseIfInet6(text: string): Record<number, LinkAddress[]> {
+	const byIndex: Record<number, LinkAddress[]> = {};
+	for (const line of text.split("\n")) {
+		const [address = "", ...words] = splitWords(line);
+		if (!/^[0-9a-f]{32}$/.test(address) || words.length < 5) continue;
+		const [index = 0, prefix = 0, scope = 0, flags = 0] = words.map((word) =>
+			Number.parseInt(word, 16),
+		);
+		byIndex[index] ??= [];
+		byIndex[index].push({
+			ip: inet6Text(address),
+			prefix,
+			family: 6,
+			scope: scopes[scope] ?? "site",
+			dynamic: (flags & permanent) === 0,
+		});
+	}
+	return byIndex;
+}
+
+// The shortest form, as `ip` prints it: of runs of zeros the first longest one becomes `::`.
+function inet6Text(hex: string): string {
+	const groups = (hex.match(/.{4}/g) ?? []).map((group) =>
+		Number.parseInt(group, 16).toString(16),
+	);
+	const whole = groups.join(":");
+	const runs = [...whole.matchAll(/\b0(?::0)+\b/g)].map(([run]) => run);
+	const longest = runs.sort((a, b) => b.length - a.length)[0];
+	if (longest === undefined) return whole;
+	return whole.replace(new RegExp(`(^|:)${longest}(:|$)`), "::");
 }
 
 // As the agent's own look, of which there can be thousands.

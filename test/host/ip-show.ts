@@ -32,26 +32,35 @@ function addressLine(
 	return `${link.ifindex}: ${link.name}    inet ${ip}/${prefix}${broadcast ? ` brd ${broadcast}` : ""} scope ${scope}${remarks} ${label}\\       valid_lft ${lifetime} preferred_lft ${lifetime}\n`;
 }
 
-// The kernel gives a link that is up its IPv6 addresses unasked.
-function sixth({ ifindex, name, up, type, mac }: KernelLink): string[] {
-	if (!up) return [];
+/** The kernel gives a link that is up its IPv6 addresses unasked: the eight groups of the one it has here. */
+export function inet6Of({
+	up,
+	type,
+	mac,
+}: KernelLink):
+	| { groups: string[]; prefix: number; scope: "host" | "link" }
+	| undefined {
+	if (!up) return undefined;
+	const zeros = (count: number) => Array<string>(count).fill("0");
+	if (type === 772)
+		return { groups: [...zeros(7), "1"], prefix: 128, scope: "host" };
 	const octets = mac.split(":").map((octet) => Number.parseInt(octet, 16));
-	const hex = [
-		(octets[0] ?? 0) ^ 2,
-		octets[1],
-		octets[2],
-		0xff,
-		0xfe,
-		octets[3],
-		octets[4],
-		octets[5],
-	].map((octet) => (octet ?? 0).toString(16).padStart(2, "0"));
-	const [address, scope] =
-		type === 772
-			? ["::1/128", "host"]
-			: [`fe80::${hex.join("").replace(/(.{4})(?=.)/g, "$1:")}/64`, "link"];
+	const [first = 0, second, third, ...rest] = octets;
+	const all = [first ^ 2, second, third, 0xff, 0xfe, ...rest];
+	const hex = all.map((octet) => (octet ?? 0).toString(16).padStart(2, "0"));
+	const low = [0, 2, 4, 6].map((at) =>
+		Number.parseInt(`${hex[at]}${hex[at + 1]}`, 16).toString(16),
+	);
+	return { groups: ["fe80", ...zeros(3), ...low], prefix: 64, scope: "link" };
+}
+
+function sixth(link: KernelLink): string[] {
+	const found = inet6Of(link);
+	if (!found) return [];
+	const { groups, prefix, scope } = found;
+	const text = groups.join(":").replace(/(^|:)(0:)+0?/, "::");
 	return [
-		`${ifindex}: ${name}    inet6 ${address} scope ${scope} \\       valid_lft forever preferred_lft forever\n`,
+		`${link.ifindex}: ${link.name}    inet6 ${text}/${prefix} scope ${scope} \\       valid_lft forever preferred_lft forever\n`,
 	];
 }
 

@@ -1,5 +1,6 @@
 import type { Disk } from "./disk";
 import type { FakeHost } from "./fake-host-types";
+import { inet6Of } from "./ip-show";
 import type { Kernel, KernelLink } from "./kernel-types";
 
 /** What /proc and /sys show besides the links. */
@@ -13,7 +14,7 @@ export interface Machine {
 type Entries = Map<string, { content: string } | { target: string }>;
 const written = new WeakMap<Disk, Entries>();
 
-/** Writes /sys/class/net, /proc/net/arp, /proc/sys and the processes as the machine is now. */
+/** Writes /sys/class/net, /proc/net, /proc/sys and the processes as the machine is now. */
 export function writeKernelFiles(disk: Disk, machine: Machine): void {
 	const { fs } = disk;
 	const before: Entries = written.get(disk) ?? new Map();
@@ -54,6 +55,7 @@ function entriesOf({ kernel, bootId, processes }: Machine): Entries {
 		put(`/proc/sys/net/ipv4/${key}`, `${value}\n`);
 	put("/proc/sys/kernel/random/boot_id", `${bootId}\n`);
 	put("/proc/net/arp", arp(kernel));
+	put("/proc/net/if_inet6", ifInet6(kernel));
 	const self = 4000;
 	put(`/proc/${self}/comm`, "node\n");
 	put(`/proc/${self}/stat`, stat(self, "node", 1, 77_000));
@@ -131,4 +133,21 @@ function arp({ neighbours }: Kernel): string {
 		return `${ip.padEnd(16)} 0x1         ${flags}         ${mac}     *        ${dev}\n`;
 	});
 	return header + lines.join("");
+}
+
+// net/ipv6/addrconf.c, if6_seq_show(): permanent addresses with their scope.
+function ifInet6({ links }: Kernel): string {
+	return links
+		.flatMap((link) => {
+			const found = inet6Of(link);
+			if (!found) return [];
+			const hex = (number: number) => number.toString(16).padStart(2, "0");
+			const { groups, prefix, scope } = found;
+			const address = groups.map((one) => one.padStart(4, "0")).join("");
+			const numbers = [link.ifindex, prefix, scope === "host" ? 16 : 32, 128];
+			return [
+				`${address} ${numbers.map(hex).join(" ")} ${link.name.padStart(8)}\n`,
+			];
+		})
+		.join("");
 }

@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+	divideShown,
 	isResolved,
 	parseAddresses,
+	parseIfInet6,
 	parseRouteGet,
 	parseRoutes,
 	parseRules,
@@ -88,22 +90,6 @@ describe.each(releases)("addresses as iproute2 %s prints them", (release) => {
 		expect(of("lo", "127.0.0.1")).toMatchObject({ scope: "host" });
 	});
 
-	test("IPv6 addresses are known as such", () => {
-		expect(of("eth1", "2001:db8:1::62")).toMatchObject({
-			family: 6,
-			prefix: 64,
-			dynamic: false,
-		});
-		expect(of("eth1", "2001:db8:1::64")).toMatchObject({
-			family: 6,
-			dynamic: true,
-		});
-		expect(of("docker0", "fe80::42:acff:fe11:1")).toMatchObject({
-			family: 6,
-			scope: "link",
-		});
-	});
-
 	test("-4 shows the same IPv4 addresses, for all links and for one", () => {
 		const v4 = Object.fromEntries(
 			Object.entries(addresses)
@@ -121,6 +107,77 @@ describe.each(releases)("addresses as iproute2 %s prints them", (release) => {
 
 	test("link lines are no addresses", () => {
 		expect(parseAddresses(read(release, "link"))).toEqual({});
+	});
+});
+
+test.each(releases)(
+	"what a batch of iproute2 %s shows is taken apart, whatever is empty",
+	(release) => {
+		const addresses = read(release, "addr4");
+		const rules = read(release, "rule");
+		const routes = read(release, "route");
+		for (let mask = 0; mask < 8; mask += 1) {
+			const parts = {
+				addresses: mask & 1 ? addresses : "",
+				rules: mask & 2 ? rules : "",
+				routes: mask & 4 ? routes : "",
+			};
+			const shown = `${parts.addresses}${parts.rules}${parts.routes}`;
+			expect(divideShown(shown)).toEqual(parts);
+		}
+	},
+);
+
+describe("IPv6 addresses in /proc/net/if_inet6", () => {
+	// Of a machine with the addresses of fixtures/iproute2/README.md.
+	const text = [
+		"00000000000000000000000000000001 01 80 10 80       lo",
+		"20010db8000100000000000000000062 03 40 00 82     eth1",
+		"20010db8000100000000000000000064 03 40 00 00     eth1",
+		"fe80000000000000505400fffebfb352 03 40 20 80     eth1",
+		"fec00000000000000000000000000001 0c 0a 40 80 veth1a2b3c4",
+		"",
+	].join("\n");
+
+	test("are on their link's number, with prefix, scope and whether they are leased", () => {
+		const family = 6;
+		expect(parseIfInet6(text)).toEqual({
+			1: [{ ip: "::1", prefix: 128, family, scope: "host", dynamic: false }],
+			3: [
+				{
+					...{ ip: "2001:db8:1::62", prefix: 64, family },
+					...{ scope: "global", dynamic: false },
+				},
+				{
+					...{ ip: "2001:db8:1::64", prefix: 64, family },
+					...{ scope: "global", dynamic: true },
+				},
+				{
+					...{ ip: "fe80::5054:ff:febf:b352", prefix: 64, family },
+					...{ scope: "link", dynamic: false },
+				},
+			],
+			12: [
+				{ ip: "fec0::1", prefix: 10, family, scope: "site", dynamic: false },
+			],
+		});
+	});
+
+	test("are written as the URL standard writes them", () => {
+		const group = fc.oneof(fc.constant(0), fc.nat(0xffff));
+		const groups = fc.array(group, { minLength: 8, maxLength: 8 });
+		fc.assert(
+			fc.property(groups, (numbers) => {
+				const hex = numbers.map((one) => one.toString(16).padStart(4, "0"));
+				const line = `${hex.join("")} 02 40 00 80     eth0`;
+				const { hostname } = new URL(`http://[${hex.join(":")}]/`);
+				expect(`[${parseIfInet6(line)[2]?.[0]?.ip}]`).toBe(hostname);
+			}),
+		);
+	});
+
+	test("a line that is none is passed over", () => {
+		expect(parseIfInet6("garbage\n0001 02 40 00 80 eth0\n\n")).toEqual({});
 	});
 });
 
