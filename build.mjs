@@ -23,49 +23,96 @@ function option(name) {
 const require = createRequire(import.meta.url);
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
-// esbuild splits ES modules only: so first these, what several need in a chunk of its own, and then each of them as
-// CommonJS.
-const syntax = { minify: !process.argv.includes("--readable") };
-const { metafile, outputFiles } = await build({
-	...syntax,
-	absWorkingDir: root,
-	metafile: true,
-	write: false,
-	entryPoints: { "eni-configure": path.join(root, "src/main.ts") },
-	outdir: out,
-	outExtension: { ".js": ".cjs" },
-	chunkNames: "[name]-[hash]",
-	bundle: true,
-	splitting: true,
+const common = {
+	minify: !process.argv.includes("--readable"),
 	platform: "node",
-	format: "esm",
 	target: "node16",
 	legalComments: "none",
-	alias: {
-		// The ES module build of yargs leaves out the word wrap that its help needs.
-		yargs: require.resolve("yargs"),
-		// The build of it that is ES modules: half of it is not needed.
-		yaml: path.join(root, "node_modules/yaml/browser/dist/index.js"),
-		// Without what prints syntax trees, and what loads .hbs files as modules.
-		"handlebars/runtime": require.resolve("handlebars/runtime"),
-		handlebars: require.resolve("handlebars/dist/cjs/handlebars.js"),
+};
+
+/** Bundles entry points by name in memory; their files are named after what is in them, but for `eni-configure`. */
+async function bundle(entryPoints, options) {
+	const { metafile, outputFiles } = await build({
+		...common,
+		absWorkingDir: root,
+		metafile: true,
+		write: false,
+		bundle: true,
+		entryPoints,
+		outdir: out,
+		outExtension: { ".js": ".cjs" },
+		entryNames: "[name]-[hash]",
+		chunkNames: "[name]-[hash]",
+		logLevel: "warning",
+		...options,
+		plugins: [...(options.plugins ?? []), ...pluginsFor(root)],
+	});
+	for (const input of Object.keys(metafile.inputs))
+		inputs.add(path.resolve(root, input));
+	const nameOf = (entry) => {
+		const source = path.relative(root, entryPoints[entry]);
+		const [name] = Object.entries(metafile.outputs).find(
+			([, one]) => one.entryPoint === source,
+		);
+		return `./${path.basename(name)}`;
+	};
+	return { files: outputFiles, nameOf };
+}
+
+// esbuild splits ES modules only: so first these, what several need in a chunk of its own, and then each of them as
+// CommonJS.
+const rest = await bundle(
+	{
+		run: path.join(root, "src/commands/run.ts"),
+		"command-line": path.join(root, "src/command-line.ts"),
 	},
-	plugins: pluginsFor(root),
-	logLevel: "warning",
-});
-for (const input of Object.keys(metafile.inputs))
-	inputs.add(path.resolve(root, input));
-for (const { path: file, text } of outputFiles) {
-	const isEntry = path.basename(file) === "eni-configure.cjs";
-	const { code } = await transform(text, {
-		...syntax,
-		platform: "node",
+	{
+		format: "esm",
+		splitting: true,
+		alias: {
+			// The ES module build of yargs leaves out the word wrap that its help needs.
+			yargs: require.resolve("yargs"),
+			// The build of it that is ES modules: half of it is not needed.
+			yaml: path.join(root, "node_modules/yaml/browser/dist/index.js"),
+			// Without what prints syntax trees, and what loads .hbs files as modules.
+			"handlebars/runtime": require.resolve("handlebars/runtime"),
+			handlebars: require.resolve("handlebars/dist/cjs/handlebars.js"),
+		},
+	},
+);
+const built = {
+	"./commands/run.js": rest.nameOf("run"),
+	"./command-line.js": rest.nameOf("command-line"),
+};
+const isBuilt = {
+	name: "built",
+	setup({ onResolve }) {
+		onResolve({ filter: /^\./ }, ({ path: file, kind }) =>
+			kind === "dynamic-import" && built[file]
+				? { path: built[file], external: true }
+				: undefined,
+		);
+	},
+};
+// What a run takes that has nothing to do is in the entry: to find one more file takes longer than to compile it all.
+const main = await bundle(
+	{ "eni-configure": path.join(root, "src/main.ts") },
+	{
 		format: "cjs",
-		target: "node16",
+		supported: { "dynamic-import": false },
+		entryNames: "[name]",
+		banner: { js: "#!/usr/bin/env node" },
+		plugins: [isBuilt],
+	},
+);
+for (const { path: file, contents } of main.files)
+	await writeFile(file, contents);
+for (const { path: file, text } of rest.files) {
+	const { code } = await transform(text, {
+		...common,
+		format: "cjs",
 		// A real import() of a chunk would start the ES module loader for nothing.
 		supported: { "dynamic-import": false },
-		legalComments: "none",
-		...(isEntry ? { banner: "#!/usr/bin/env node" } : {}),
 	});
 	await writeFile(file, code);
 }

@@ -1,5 +1,5 @@
 // What `eni-configure --all` has to find out when nothing has changed, without a library: takes the same lock in the same way,
-// reads the same files, asks the metadata service the same and the kernel by the same two commands. `node bench/bare-look.cjs`
+// reads the same files, asks the metadata service the same and the kernel by the same command. `node bench/bare-look.cjs`
 // as root, on Node 16 and later. What the agent reads twice or three times (links before and after the question, the record)
 // is read once here.
 //
@@ -160,6 +160,7 @@ function readKernel() {
 		read("/usr/share/iproute2/rt_tables"),
 		read("/usr/lib/iproute2/rt_tables"),
 		read("/etc/iproute2/rt_tables"),
+		read("/proc/net/if_inet6"),
 		read("/proc/sys/net/ipv4/ip_forward"),
 		read("/proc/sys/kernel/random/boot_id"),
 		...links.flatMap((link) => [
@@ -184,19 +185,16 @@ async function look() {
 	);
 	await run(["flock", "-n", "3"], fd);
 	const first = askFirst();
-	const kernel = Promise.all([
-		run(["ip", "-o", "addr", "show"]),
-		run(
-			["ip", "-o", "-4", "-batch", "-"],
-			undefined,
-			"rule show\nroute show table all\n",
-		),
-	]);
+	const kernel = run(
+		["ip", "-o", "-4", "-batch", "-"],
+		undefined,
+		"addr show\nrule show\nroute show table all\n",
+	);
 	const [instance, listing] = await first;
 	const lists = askLists(listing);
 	// While these are under way.
 	const seen = [readState(), readHost(), readKernel(), readFiles(), config];
-	const answers = [instance, listing, ...(await lists), ...(await kernel)];
+	const answers = [instance, listing, ...(await lists), await kernel];
 	fs.closeSync(fd);
 	agent.destroy();
 	const texts = [...seen.flat(), ...answers].filter(Boolean);

@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
-import path from "node:path";
+import { join } from "node:path";
 import { version } from "../package.json";
 import { parsePlainWords } from "./plain-words.js";
 
 // The entry loads the rest on demand: what most people type, and every boot and daemon, is understood without yargs,
 // and its help has been written down when the agent was built.
 
-let isDaemon = false;
+// A question to the metadata service that is still open is nothing to wait for, nor what Node would tidy up.
+let isAtOnce = false;
 
 async function main(words: string[]): Promise<number> {
 	const [word] = words;
@@ -16,16 +17,23 @@ async function main(words: string[]): Promise<number> {
 	if (text !== undefined) return print(text);
 
 	const plain = parsePlainWords(words);
-	isDaemon = plain?.command === "daemon";
+	isAtOnce = plain?.command === "daemon";
 	if (plain?.command === "configure") {
 		const { configureAgain } = await import("./commands/again.js");
-		return configureAgain(words, plain.values);
+		isAtOnce = true;
+		return configureAgain(words, plain.values, async (begun) => {
+			isAtOnce = false;
+			guardOutput();
+			const { runCommand } = await import("./commands/run.js");
+			return runCommand("configure", plain.values, begun);
+		});
 	}
+	guardOutput();
 	const { runCommand } = await import("./commands/run.js");
 	if (plain) return runCommand(plain.command, plain.values);
 	const { runCommandLine } = await import("./command-line.js");
 	return runCommandLine(words, (command, values) => {
-		isDaemon = command === "daemon";
+		isAtOnce = command === "daemon";
 		return runCommand(command, values);
 	});
 }
@@ -33,26 +41,28 @@ async function main(words: string[]): Promise<number> {
 // Where the build has not written it (a first build of itself), yargs knows it.
 function readHelp(): string | undefined {
 	try {
-		return readFileSync(path.join(__dirname, "help.txt"), "utf8");
+		return readFileSync(join(__dirname, "help.txt"), "utf8");
 	} catch {
 		return undefined;
 	}
 }
 
+// Nobody may be left to read it (`| head`, a terminal that is gone): no reason to end a run half-way.
+function guardOutput(): void {
+	for (const stream of [process.stdout, process.stderr])
+		stream.on("error", () => {});
+}
+
 function print(text: string): number {
+	guardOutput();
 	process.stdout.write(text);
 	return 0;
 }
 
-// Nobody may be left to read it (`| head`, a terminal that is gone): no reason to end a run half-way.
-for (const stream of [process.stdout, process.stderr])
-	stream.on("error", () => {});
-
 main(process.argv.slice(2)).then(
 	(exitCode) => {
 		process.exitCode = exitCode;
-		// A question to the metadata service that is still open is nothing to wait for.
-		if (isDaemon) process.exit();
+		if (isAtOnce) process.exit();
 	},
 	(error) => {
 		process.stderr.write(

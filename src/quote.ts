@@ -16,8 +16,12 @@ export function printable(text: string): string {
 	return text.replace(steering, "?");
 }
 
+// Most of what is said; the classes of characters take a millisecond to be compiled.
+const plain = /^[\n\t -~]*$/;
+
 /** The same for text of several lines: line ends and tabs stay. */
 export function printableLines(text: string): string {
+	if (plain.test(text)) return text;
 	return text.replace(steering, (char) =>
 		char === "\n" || char === "\t" ? char : "?",
 	);

@@ -1,7 +1,22 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import * as fs from "node:fs";
-import * as http from "node:http";
-import * as path from "node:path";
+import {
+	closeSync,
+	fchmodSync,
+	fchownSync,
+	fstatSync,
+	fsyncSync,
+	lstatSync,
+	mkdirSync,
+	openSync,
+	readdirSync,
+	readlinkSync,
+	readSync,
+	renameSync,
+	unlinkSync,
+	writeSync,
+} from "node:fs";
+import type { Agent } from "node:http";
+import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { execa as Execa } from "execa";
 import { messageOf } from "./errors.js";
@@ -44,16 +59,21 @@ export function realSystem(
 	}
 	// A resolver that hangs would hold the process long after the request was given up: 12 s, measured.
 	process.env.RES_OPTIONS ??= "timeout:1 attempts:1";
-	const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
+	let agent: Agent | undefined;
 	return {
-		fs,
+		fs: files,
 		run,
 		watch: (argv, env, on) => {
 			if (!execa) throw new Error("watch: execa has not been handed in");
 			return watch(execa, argv, env, on);
 		},
 		kill,
-		http: (url, limits) => get(agent, url, limits),
+		// Loaded where something is asked: most runs that have nothing to do need none of it.
+		http: async (url, limits) => {
+			const http = await import("node:http");
+			agent ??= new http.Agent({ keepAlive: true, maxSockets: 64 });
+			return get(http.get, agent, url, limits);
+		},
 		nudge,
 		clock: {
 			nowMs,
@@ -80,9 +100,27 @@ export function realSystem(
 			onHangup = callback;
 		},
 		uid: () => process.getuid?.() ?? -1,
-		templates: path.join(__dirname, "templates"),
+		templates: join(__dirname, "templates"),
 	};
 }
+
+// By name: each use of a namespace that stands for a CommonJS module takes a detour.
+const files: System["fs"] = {
+	openSync,
+	readSync,
+	writeSync,
+	fsyncSync,
+	fchmodSync,
+	fchownSync,
+	closeSync,
+	renameSync,
+	unlinkSync,
+	mkdirSync,
+	readdirSync,
+	lstatSync,
+	readlinkSync,
+	fstatSync,
+};
 
 async function run(
 	argv: string[],
@@ -107,7 +145,7 @@ async function run(
 			stdio: [
 				options.input === undefined ? "ignore" : "pipe",
 				"pipe",
-				"pipe",
+				options.isMute ? "ignore" : "pipe",
 				...(options.inherit ?? []),
 			],
 			// A group of its own: what it has started is ended with it when its time is up, and a
@@ -122,6 +160,7 @@ async function run(
 		isTimedOut = true;
 		if (child.pid !== undefined) kill(isChanging ? -child.pid : child.pid);
 	}, timeoutMs);
+	if (options.onOutput) child.stdout?.once("data", options.onOutput);
 	const stdout = collect(child.stdout);
 	const stderr = collect(child.stderr);
 	const ended = new Promise<number>((resolve) => {
@@ -277,13 +316,14 @@ function collect(stream: NodeJS.ReadableStream | null): {
 }
 
 function get(
-	agent: http.Agent,
+	httpGet: typeof import("node:http").get,
+	agent: Agent,
 	url: string,
 	limits: { timeoutMs: number; maxBytes: number },
 ): Promise<HttpResult> {
 	return new Promise((resolve) => {
 		let reused = false;
-		const request = http.get(url, { agent }, (response) => {
+		const request = httpGet(url, { agent }, (response) => {
 			const chunks: Buffer[] = [];
 			let size = 0;
 			response.on("data", (chunk: Buffer) => {

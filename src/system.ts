@@ -30,6 +30,10 @@ export interface RunOptions {
 	timeoutMs?: number;
 	/** Descriptors the child inherits as 3, 4 and so on: the lock, so that it outlives the agent. */
 	inherit?: number[];
+	/** What it says on stderr is of no interest. */
+	isMute?: boolean;
+	/** Called once, when it has printed something. */
+	onOutput?: () => void;
 }
 
 export interface WatchEvents {

@@ -1,7 +1,12 @@
 import { AgentError } from "../errors.js";
 import { listDirectory, readFile, readFlags, readValue } from "../files.js";
 import { paths } from "../paths.js";
-import { type FileSystem, limitVariable, type System } from "../system.js";
+import {
+	type FileSystem,
+	limitVariable,
+	type RunResult,
+	type System,
+} from "../system.js";
 import { explain } from "./atomic.js";
 import { openStateDirectory } from "./state-directory.js";
 
@@ -38,6 +43,44 @@ export async function acquireDaemonLock(system: System): Promise<Lock> {
 	return acquireFile(system, paths.daemonLock, undefined, 0);
 }
 
+// No exit code of flock's or ip's.
+const busyCode = 75;
+const lockThenRun = `flock -n 3 || exit ${busyCode}; echo; exec "$@"`;
+
+/**
+ * Takes the lock where it is free, and runs a program once it is there, both by one child: for who has nothing else to
+ * start, each child of Node's costs more than the program. Calls `onLocked` as soon as the lock is held.
+ * @returns what became of the program, without what it said of its trouble; the lock is undefined where it could not be had, be it that somebody has it:
+ * acquireLock() says why, or waits.
+ * Whoever goes on with the lock is to look at the state's directory first (openStateDirectory()).
+ * @throws AgentError where the lock's file is not there, or cannot be opened.
+ */
+export async function lockAndRun(
+	system: System,
+	{ argv, input }: { argv: string[]; input?: string | undefined },
+	onLocked: () => void,
+): Promise<{ lock: Lock | undefined; result: RunResult }> {
+	const { fd, release } = openLockFile(system.fs, paths.lock, 0);
+	let isLocked = false;
+	const result = await system.run(
+		["/bin/sh", "-c", lockThenRun, "sh", ...argv],
+		{
+			...(input === undefined ? {} : { input }),
+			inherit: [fd],
+			isMute: true,
+			onOutput: () => {
+				isLocked = true;
+				onLocked();
+			},
+		},
+	);
+	if (!isLocked) release();
+	return {
+		lock: isLocked ? { fd, release } : undefined,
+		result: { ...result, stdout: result.stdout.replace(/^\n/, "") },
+	};
+}
+
 async function acquireFile(
 	system: System,
 	path: string,
@@ -45,20 +88,9 @@ async function acquireFile(
 	timeoutMs: number | undefined,
 	quietMs: number,
 ): Promise<Lock> {
-	const { fs, clock } = system;
-	openStateDirectory(fs);
-	let fd: number;
-	try {
-		// O_RDWR | O_CREAT | O_NOFOLLOW; the file is never written and never removed.
-		fd = fs.openSync(path, 0o2 | 0o100 | 0o400000, 0o644);
-	} catch (error) {
-		throw new AgentError(
-			"internal",
-			`the lock ${path} cannot be opened: ${explain(error)}`,
-			error,
-		);
-	}
-	const release = () => fs.closeSync(fd);
+	const { clock } = system;
+	openStateDirectory(system.fs);
+	const { fd, release } = openLockFile(system.fs, path, create);
 	try {
 		const isAtOnce = timeoutMs === undefined;
 		if (await flock(system, fd, ["-n"], 5000, isAtOnce)) return { fd, release };
@@ -99,6 +131,23 @@ async function acquireFile(
 	} catch (error) {
 		release();
 		throw error;
+	}
+}
+
+// O_CREAT
+const create = 0o100;
+
+function openLockFile(fs: FileSystem, path: string, flags: number): Lock {
+	try {
+		// O_RDWR | O_NOFOLLOW; the file is never written and never removed.
+		const fd = fs.openSync(path, 0o2 | 0o400000 | flags, 0o644);
+		return { fd, release: () => fs.closeSync(fd) };
+	} catch (error) {
+		throw new AgentError(
+			"internal",
+			`the lock ${path} cannot be opened: ${explain(error)}`,
+			error,
+		);
 	}
 }
 

@@ -1,13 +1,14 @@
-import { acquireLock } from "../apply/lock.js";
+import { messageOf } from "../errors.js";
 import { realSystem } from "../real-system.js";
 import type { HttpResult, System } from "../system.js";
-import { replay } from "../trace/replay.js";
-import { keyOf, readTrace } from "../trace/trace.js";
+import { plainHttp } from "../trace/plain-http.js";
+import type { Recorded } from "../trace/record.js";
+import { type Replay, replay } from "../trace/replay.js";
+import { keyOf, parseTrace, readTrace } from "../trace/trace.js";
 import { createLog } from "./log.js";
 import type { Values } from "./options.js";
 import type { Begun } from "./run.js";
 
-const lockTimeoutMs = 60_000;
 const freshMs = 1000;
 
 /**
@@ -17,34 +18,48 @@ const freshMs = 1000;
 export async function configureAgain(
 	words: string[],
 	values: Values,
+	runWhole: (begun: Begun) => Promise<number>,
 ): Promise<number> {
 	const log = createLog(values, process.env);
 	const system = realSystem(log, values["dry-run"] !== true);
 	const key = keyOf(words, process.env);
 	const trace = system.uid() === 0 ? readTrace(system.fs, key) : undefined;
 	const begun: Begun = { system, key };
-	if (trace) {
+	if (trace !== undefined) {
 		// The service is asked before the lock is there: whoever had it may have gone by a newer answer.
 		const freshUntilMs = system.clock.nowMs() + freshMs;
-		const locking = acquireLock(system, lockTimeoutMs);
-		const looking = replay(system, trace.seen, locking).catch(() => undefined);
-		try {
-			begun.lock = await locking;
-		} catch (problem) {
-			begun.problem = problem;
-		}
-		const isFresh = system.clock.nowMs() < freshUntilMs;
-		const looked = begun.lock && (await looking);
-		if (looked?.isSame && isFresh) {
-			begun.lock?.release();
-			for (const [level, message] of trace.log) system.log(level, message);
+		const looked = await lookAgain(system, trace);
+		if (looked?.isSame && looked.lockedMs < freshUntilMs) {
+			looked.lock?.release();
+			for (const [level, message] of looked.log) system.log(level, message);
 			return 0;
 		}
+		if (looked?.lock) begun.lock = looked.lock;
 		const http = askOnce(system, freshUntilMs, looked?.answers);
 		begun.system = { ...system, http };
 	}
-	const { runCommand } = await import("./run.js");
-	return runCommand("configure", values, begun);
+	return runWhole(begun);
+}
+
+// Undefined where the lock cannot be opened: the run says why.
+async function lookAgain(
+	system: System,
+	trace: Buffer,
+): Promise<(Replay & Pick<Recorded, "log">) | undefined> {
+	const { http, close } = plainHttp();
+	let recorded: Recorded | undefined;
+	try {
+		const looked = await replay({ ...system, http }, () => {
+			recorded = parseTrace(trace);
+			return recorded?.seen;
+		});
+		return { ...looked, log: recorded?.log ?? [] };
+	} catch (error) {
+		system.log("debug", `not looked at again: ${messageOf(error)}`);
+		return undefined;
+	} finally {
+		close();
+	}
 }
 
 // What has just been answered need not be asked again; later, and a second time, it is.

@@ -34,8 +34,12 @@ export function createLog(
 				: (env.ENI_CONFIGURE_LOG_LEVEL ?? "info");
 	const limit = priorities[wanted as LogLevel];
 	const isJournal = isJournalStream(env.JOURNAL_STREAM, process.ppid);
+	let isGuarded = false;
 	return (level, message) => {
 		if (priorities[level] > (limit ?? priorities.info)) return;
+		// Nobody may be left to read it: no reason to end a run half-way.
+		if (!isGuarded) process.stderr.on("error", () => {});
+		isGuarded = true;
 		const prefix = isJournal ? `<${priorities[level]}>` : "eni-configure: ";
 		const text = printableLines(message);
 		const lines = isJournal ? text.split("\n") : [text];

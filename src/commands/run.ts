@@ -1,5 +1,6 @@
 import { setFlagsFromString } from "node:v8";
 import type { Lock } from "../apply/lock.js";
+import { openStateDirectory } from "../apply/state-directory.js";
 import { runDaemon } from "../daemon.js";
 import { AgentError, isAgentError, messageOf } from "../errors.js";
 import type { Command } from "../plain-words.js";
@@ -16,13 +17,12 @@ import { printError } from "./print.js";
 import { rollback } from "./rollback.js";
 import { status } from "./status.js";
 
-/** A `configure` that has begun: it may hold the lock, or know why it cannot have it. */
+/** A `configure` that has begun: it may hold the lock. */
 export interface Begun {
 	system: System;
 	/** What its trace is found by, see keyOf(). */
 	key: string;
 	lock?: Lock;
-	problem?: unknown;
 }
 
 /** Runs one subcommand in the real world and returns its exit code; errors become one line each. */
@@ -67,7 +67,8 @@ export async function runCommand(
 			return await runDaemon(system, load);
 		}
 		if (command === "rollback") return await rollback(system, options, write);
-		if (begun?.problem !== undefined) throw begun.problem;
+		// Who took the lock has not looked.
+		if (begun?.lock) openStateDirectory(system.fs);
 		const exitCode = await configure(
 			system,
 			command,

@@ -1,5 +1,5 @@
 import { errorCode, readFlags } from "../files.js";
-import { observeFacts } from "../observe/facts.js";
+import { isNetworkManagerRunning } from "../observe/facts.js";
 import type { HttpResult, RunResult, System } from "../system.js";
 
 /** Something that a run has looked at. */
@@ -7,7 +7,7 @@ export interface Look {
 	/**
 	 * `file`: its type, mode, owner and content; `value`: the content of a small kernel file; `open`: whether it can be
 	 * read; `list`: names in a directory; `stat`: type, mode and owner; `link`: where it leads; `run`: what a program
-	 * printed; `http`: an answer; `facts`: the facts about the host, which /proc is searched for.
+	 * printed; `http`: an answer; `running`: whether NetworkManager runs, which /proc is searched for.
 	 */
 	kind:
 		| "file"
@@ -18,38 +18,69 @@ export interface Look {
 		| "link"
 		| "run"
 		| "http"
-		| "facts";
+		| "running";
 	/** A path, a URL, or a command, see placeOfRun(). */
 	place: string;
 }
 
-/** A look, and what was seen there, as text. */
-export type Seen = [kind: Look["kind"], place: string, text: string];
+/**
+ * A look, and what was seen there. `text` is all of it but for a `file`, where it is type, mode and owner, and a `run`, where
+ * it is the exit code: `content` is the rest, bytes.
+ */
+export type Seen = [
+	kind: Look["kind"],
+	place: string,
+	text: string,
+	content?: Buffer,
+];
 
 /** The longest value of a small kernel file, see readValue(). */
 export const valueBytes = 4096;
-// What is larger than that no run reads.
-const maxBytes = 4 * 1024 * 1024;
+const nothing = "error ENOENT";
+const noError = { throwIfNoEntry: false } as const;
 // For all reads: hundreds of small ones.
 const buffer = Buffer.allocUnsafe(16 * 1024);
 
-/** What is seen there now, as text; for files and the like, at once. */
+/** Whether what is seen there now is what was seen; for all but programs and answers. */
+export function isAsSeen(
+	{ fs }: Pick<System, "fs">,
+	[kind, place, text, content]: Seen,
+): boolean {
+	try {
+		// It takes longer to make an error than to look.
+		if (text === nothing && !fs.lstatSync(place, noError)) return true;
+		if (kind !== "file") return lookAt({ fs }, { kind, place }) === text;
+		const fd = fs.openSync(place, readFlags);
+		try {
+			const stat = fs.fstatSync(fd);
+			if (statText(stat) !== text) return false;
+			return stat.isFile()
+				? content !== undefined && isContent(fs, fd, content)
+				: content === undefined;
+		} finally {
+			fs.closeSync(fd);
+		}
+	} catch (error) {
+		return errorText(error) === text;
+	}
+}
+
+/** What is seen there now, of a `file` without its content. */
 export function lookAt(
 	{ fs }: Pick<System, "fs">,
 	{ kind, place }: Look,
 ): string {
-	if (kind === "facts") return JSON.stringify(observeFacts(fs));
 	try {
+		if (kind === "running") return String(isNetworkManagerRunning(fs));
 		if (kind === "list") return listText(fs.readdirSync(place));
 		if (kind === "link") return String(fs.readlinkSync(place));
-		if (kind === "stat") return statText(fs.lstatSync(place));
+		if (kind === "stat") return statText(fs.lstatSync(place, noError));
 		const fd = fs.openSync(place, readFlags);
 		try {
-			if (kind === "value") return contentOf(fs, fd, valueBytes, true);
-			if (kind === "open") return contentOf(fs, fd, 1, true).slice(0, 0);
-			const stat = fs.fstatSync(fd);
-			const text = statText(stat);
-			return stat.isFile() ? `${text} ${contentOf(fs, fd, maxBytes)}` : text;
+			if (kind === "file") return statText(fs.fstatSync(fd));
+			const limit = kind === "value" ? valueBytes : 1;
+			const count = fs.readSync(fd, buffer, 0, limit, null);
+			return kind === "value" ? buffer.toString("latin1", 0, count) : "";
 		} finally {
 			fs.closeSync(fd);
 		}
@@ -58,21 +89,19 @@ export function lookAt(
 	}
 }
 
-function contentOf(
-	fs: System["fs"],
-	fd: number,
-	limit: number,
-	isOnce = false,
-): string {
-	const parts: string[] = [];
-	for (let size = 0; size < limit; ) {
-		const length = Math.min(limit - size, buffer.length);
-		const count = fs.readSync(fd, buffer, 0, length, null);
-		if (count > 0) parts.push(buffer.toString("latin1", 0, count));
-		if (count === 0 || isOnce) break;
-		size += count;
+// No string is made of it: of hundreds of files that is what V8 would have to clear away.
+function isContent(fs: System["fs"], fd: number, content: Buffer): boolean {
+	for (let at = 0; ; ) {
+		const count = fs.readSync(fd, buffer, 0, buffer.length, null);
+		if (count === 0) return at === content.length;
+		const end = at + count;
+		if (
+			end > content.length ||
+			buffer.compare(content, at, end, 0, count) !== 0
+		)
+			return false;
+		at = end;
 	}
-	return parts.join("");
 }
 
 export function listText(names: unknown): string {
@@ -82,11 +111,13 @@ export function listText(names: unknown): string {
 export function statText(
 	stat: { mode: number; uid: number; gid: number } | undefined,
 ): string {
-	return stat ? `${stat.mode} ${stat.uid} ${stat.gid}` : "";
+	return stat ? `${stat.mode} ${stat.uid} ${stat.gid}` : nothing;
 }
 
 export function errorText(error: unknown): string {
-	return `error ${errorCode(error) ?? "unknown"}`;
+	const code = errorCode(error) ?? "unknown";
+	// A folder of the path that is no folder, or none that is there: node:fs tells the two apart by its errors alone.
+	return `error ${code === "ENOTDIR" ? "ENOENT" : code}`;
 }
 
 /** The words of a command with a NUL between them; after an empty line its input. */
@@ -94,19 +125,22 @@ export function placeOfRun(argv: string[], input?: string): string {
 	return `${argv.join("\0")}${input === undefined ? "" : `\n\n${input}`}`;
 }
 
-/** Runs the command of a place again; what it printed. */
-export async function runAgain(
-	{ run }: System,
-	place: string,
-): Promise<string> {
-	const [argv = "", input] = place.split("\n\n");
-	const options = input === undefined ? {} : { input };
-	return outputText(await run(argv.split("\0"), options));
+/** The command of a place. */
+export function commandAt(place: string): {
+	argv: string[];
+	input: string | undefined;
+} {
+	const end = place.indexOf("\n\n");
+	const words = end < 0 ? place : place.slice(0, end);
+	const input = end < 0 ? undefined : place.slice(end + 2);
+	return { argv: words.split("\0"), input };
 }
 
-/** Without the seconds that a lease or an advertised prefix is still valid: they are another number each time. */
-export function outputText({ exitCode, stdout }: RunResult): string {
-	return `${exitCode} ${stdout.replace(/\b(valid_lft|preferred_lft|expires) \d+sec/g, "$1")}`;
+/** What a program has printed, without the seconds that a lease or an advertised prefix is still valid: they are another number each time. */
+export function outputOf({ stdout }: RunResult): Buffer {
+	return Buffer.from(
+		stdout.replace(/\b(valid_lft|preferred_lft|expires) \d+sec/g, "$1"),
+	);
 }
 
 /** The answer as text; undefined where there was none. */

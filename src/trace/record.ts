@@ -1,12 +1,14 @@
+import type { StatSyncOptions, Stats } from "node:fs";
 import { paths } from "../paths.js";
 import type { FileSystem, LogLevel, System } from "../system.js";
 import {
 	answerText,
+	commandAt,
 	errorText,
 	type Look,
 	listText,
 	lookAt,
-	outputText,
+	outputOf,
 	placeOfRun,
 	type Seen,
 	statText,
@@ -21,7 +23,7 @@ export interface Recorded {
 
 // O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND
 const writing = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000;
-const facts: Look = { kind: "facts", place: "" };
+const running: Look = { kind: "running", place: "NetworkManager" };
 
 /**
  * A System that writes down what is looked at through it. A run is a function of that, so that one that
@@ -35,14 +37,21 @@ export function recordSystem(base: System): {
 	const seen = new Map<string, Seen>();
 	const log: [LogLevel, string][] = [];
 	let isSpoilt = false;
-	const factsBefore = lookAt(base, facts);
+	const runningBefore = lookAt(base, running);
 
-	function note(look: Look, text: string | undefined): void {
-		const key = `${look.kind} ${look.place}`;
+	function note(
+		{ kind, place }: Look,
+		text: string | undefined,
+		content?: Buffer,
+	): void {
+		const key = `${kind} ${place}`;
 		const before = seen.get(key);
+		const isOther =
+			before && (before[2] !== text || !isEqual(before[3], content));
 		// It changed while the run was at it.
-		if (text === undefined || (before && before[2] !== text)) isSpoilt = true;
-		else if (!before) seen.set(key, [look.kind, look.place, text]);
+		if (text === undefined || isOther) isSpoilt = true;
+		else if (!before)
+			seen.set(key, [kind, place, text, ...(content ? [content] : [])] as Seen);
 	}
 
 	const system: System = {
@@ -56,7 +65,7 @@ export function recordSystem(base: System): {
 			const place = placeOfRun(argv, options?.input);
 			if (options?.inherit || !isShowing(place)) isSpoilt = true;
 			const result = await base.run(argv, options);
-			note({ kind: "run", place }, outputText(result));
+			note({ kind: "run", place }, String(result.exitCode), outputOf(result));
 			return result;
 		},
 		http: async (url, limits) => {
@@ -82,21 +91,25 @@ export function recordSystem(base: System): {
 	};
 
 	function recorded(): Recorded | undefined {
-		note(facts, factsBefore);
-		if (lookAt(base, facts) !== factsBefore) isSpoilt = true;
+		note(running, runningBefore);
+		if (lookAt(base, running) !== runningBefore) isSpoilt = true;
 		return isSpoilt ? undefined : { seen: [...seen.values()], log };
 	}
 	return { system, recorded };
 }
 
-// `ip -o addr show`, or a batch of nothing else.
-function isShowing(place: string): boolean {
-	const [argv = "", input] = place.split("\n\n");
-	const lines = input === undefined ? [argv] : input.trimEnd().split("\n");
-	return argv.startsWith("ip\0") && lines.every((one) => /\bshow\b/.test(one));
+function isEqual(one: Buffer | undefined, other: Buffer | undefined): boolean {
+	return one && other ? one.equals(other) : one === other;
 }
 
-// Processes come and go: what they are searched for is among the facts.
+// `ip route show`, or a batch of nothing else.
+function isShowing(place: string): boolean {
+	const { argv, input } = commandAt(place);
+	const lines = input?.trimEnd().split("\n") ?? [argv.join(" ")];
+	return argv[0] === "ip" && lines.every((one) => /\bshow\b/.test(one));
+}
+
+// Processes come and go: what they are searched for is a look of its own.
 function isOfProcesses(path: string): boolean {
 	return path === "/proc" || /^\/proc\/\d+\/comm$/.test(path);
 }
@@ -107,17 +120,22 @@ interface Opened {
 	isFile: boolean;
 	/** Read to its end. */
 	isWhole: boolean;
-	content: string;
+	content: Buffer[];
 }
 
 function recordFiles(
 	base: FileSystem,
-	note: (look: Look, text: string) => void,
+	note: (look: Look, text: string, content?: Buffer) => void,
 	spoil: () => void,
 ): FileSystem {
 	const open = new Map<number, Opened>();
-	const noteFile = (kind: Look["kind"], place: string, text: string) => {
-		if (!isOfProcesses(place)) note({ kind, place }, text);
+	const noteFile = (
+		kind: Look["kind"],
+		place: string,
+		text: string,
+		content?: Buffer,
+	) => {
+		if (!isOfProcesses(place)) note({ kind, place }, text, content);
 	};
 	// Calls one of node:fs and notes what came of it, be it an error.
 	function looking<T>(
@@ -148,7 +166,7 @@ function recordFiles(
 			try {
 				const fd = base.openSync(path, flags, mode);
 				const [isFile, isWhole] = [false, false];
-				open.set(fd, { path, stat: undefined, isFile, isWhole, content: "" });
+				open.set(fd, { path, stat: undefined, isFile, isWhole, content: [] });
 				return fd;
 			} catch (error) {
 				noteFile("open", path, errorText(error));
@@ -182,7 +200,7 @@ function recordFiles(
 				if (opened && isValue)
 					noteFile(kind, opened.path, kind === "open" ? "" : text);
 				else if (opened) {
-					opened.content += text;
+					opened.content.push(Buffer.from(text, "latin1"));
 					opened.isWhole = count === 0;
 				}
 				return count;
@@ -198,7 +216,12 @@ function recordFiles(
 				const { path, stat, isFile, isWhole, content } = opened;
 				// Given up half-way: it was too large.
 				if (isFile && !isWhole) spoil();
-				noteFile("file", path, isFile ? `${stat} ${content}` : stat);
+				noteFile(
+					"file",
+					path,
+					stat,
+					isFile ? Buffer.concat(content) : undefined,
+				);
 			}
 			base.closeSync(fd);
 		},
@@ -209,12 +232,12 @@ function recordFiles(
 				() => base.readdirSync(path),
 				listText,
 			)) as FileSystem["readdirSync"],
-		lstatSync: ((path: string) =>
+		lstatSync: ((path: string, options?: StatSyncOptions) =>
 			looking(
 				"stat",
 				path,
-				() => base.lstatSync(path),
-				statText,
+				() => base.lstatSync(path, options),
+				(stat) => statText(stat as Stats | undefined),
 			)) as FileSystem["lstatSync"],
 		readlinkSync: ((path: string) =>
 			looking(

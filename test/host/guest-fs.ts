@@ -134,9 +134,10 @@ export function createGuestFs({
 			disk.created(path, mode);
 		},
 		readdirSync: (path: unknown) => memory.readdirSync(look(path)),
-		lstatSync: (given: unknown) => {
+		lstatSync: (given: unknown, options?: { throwIfNoEntry?: boolean }) => {
 			const path = look(given);
-			const stat = memory.lstatSync(path);
+			const stat = memory.lstatSync(path, options as object);
+			if (!stat) return undefined;
 			return withOwner(stat, path, stat.isSymbolicLink());
 		},
 		fstatSync: (fd: number) => {

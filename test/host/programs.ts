@@ -59,6 +59,8 @@ export async function runProgram(
 			return ifdown(host, argument);
 		case "flock":
 			return flock(host, argv, options);
+		case "/bin/sh":
+			return lockThenRun(host, argv, options);
 		case "restorecon":
 			for (const path of argv.slice(1)) host.disk.relabel(path);
 			return { exitCode: 0, stdout: "", stderr: "" };
@@ -100,6 +102,22 @@ async function flock(
 	}
 	host[which] = { fd };
 	return { exitCode: 0, stdout: "", stderr: "" };
+}
+
+// The one script that the agent has for a shell.
+async function lockThenRun(
+	host: ProgramHost,
+	[, , script = "", , ...words]: string[],
+	options: RunOptions,
+): Promise<RunResult> {
+	const match = /^(flock -n 3) \|\| exit (\d+); echo; exec "\$@"$/.exec(script);
+	if (!match) throw new Error(`sh -c '${script}' is not modelled`);
+	const [, locking = "", code] = match;
+	const locked = await runProgram(host, locking.split(" "), options);
+	if (locked.exitCode !== 0) return { ...locked, exitCode: Number(code) };
+	options.onOutput?.();
+	const result = await runProgram(host, words, options);
+	return { ...result, stdout: `\n${result.stdout}` };
 }
 
 async function systemctl(

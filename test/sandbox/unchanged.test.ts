@@ -6,7 +6,7 @@ import { agentBundle } from "./paths";
 import type { Sandbox } from "./sandbox";
 import { fileTimes, inSandbox, otherSubnet, sameSubnet } from "./scenario";
 
-const trace = "/run/eni-configure/unchanged.json";
+const trace = "/run/eni-configure/unchanged";
 const two = { enis: [sameSubnet, { ...otherSubnet, name: "eth2" }] };
 
 /** A plain `eni-configure WORDS`, as people type it, and what Node loaded for it. */
