@@ -1,5 +1,6 @@
 import { hasJournal } from "./apply/journal.js";
-import { acquireDaemonLock, acquireLock, type Lock } from "./apply/lock.js";
+import { acquireDaemonLock, acquireLock, lockAndRun } from "./apply/lock.js";
+import { openStateDirectory } from "./apply/state-directory.js";
 import { describeChanges } from "./daemon/changes.js";
 import { openCloud } from "./daemon/cloud.js";
 import { conditionsOf, patienceMs } from "./daemon/conditions.js";
@@ -36,8 +37,9 @@ import type {
 } from "./model.js";
 import { whatToAsk } from "./observe/observe.js";
 import { observeProcess } from "./observe/process-start.js";
+import { showKernel } from "./observe/show-kernel.js";
 import type { Prepared } from "./prepared.js";
-import { reconcile } from "./reconcile.js";
+import { type Held, reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
 import { peekState, readRecord } from "./state.js";
 import type { System } from "./system.js";
@@ -55,6 +57,14 @@ const soonMs = 1000;
 // For so long it waits for the lock without a word: a child that the last pass left behind (CentOS 7.2's late ARP update)
 // is not worth a line.
 const quietMs = 5000;
+// For so long what the kernel has shown is as good as new, where nothing is heard of. Rules and routes tell of no change.
+const shownForMs = 100;
+
+interface Taken extends Held {
+	atMs: number;
+	/** How much had been heard before. */
+	heard: number;
+}
 
 /**
  * Keeps the guest equal to what the cloud says until a signal ends it; returns the exit code. Events
@@ -115,6 +125,8 @@ async function watch(
 	let lastChange: DaemonStatus["lastChange"];
 	let exitCode = 0;
 	let isBusy = false;
+	// Lines of the monitor so far.
+	let heard = 0;
 	// What the metadata service had said of ENIs at the last pass.
 	let told: string | undefined;
 	// What the first pass has found, until there is time for a rehearsal.
@@ -146,6 +158,7 @@ async function watch(
 	const monitor = startMonitor(
 		system,
 		(line) => {
+			heard += 1;
 			const reason = nics.hear(line, isBusy);
 			if (reason !== undefined) triggers.hint(reason);
 		},
@@ -251,7 +264,31 @@ async function watch(
 		if (!isAsked) mustAsk = true;
 	}
 
-	async function pass(held: Promise<Lock>): Promise<void> {
+	// With the lock comes what the kernel shows: most of the time that it takes is that of a child.
+	async function takeLock(): Promise<Taken> {
+		const before = heard;
+		try {
+			openStateDirectory(fs);
+			const { lock, result } = await lockAndRun(inPass, showKernel, () => {});
+			const isShown = result.exitCode === 0;
+			const shown = isShown ? result.stdout : undefined;
+			const atMs = clock.nowMs();
+			if (lock) return { lock, shown, atMs, heard: before };
+		} catch (error) {
+			// Whatever it was, it is said by who takes it alone.
+			if (!isAgentError(error)) throw error;
+		}
+		const lock = await acquireLock(inPass, options.lockTimeoutMs, quietMs);
+		return { lock, shown: undefined, atMs: 0, heard };
+	}
+
+	// What has been shown while something was going on is gone by.
+	function heldOf({ lock, shown, atMs, heard: before }: Taken): Held {
+		const isNew = heard === before && clock.nowMs() - atMs < shownForMs;
+		return { lock, shown: isNew ? shown : undefined };
+	}
+
+	async function pass(taking: Promise<Taken>): Promise<void> {
 		const reasons = triggers.take().join(", ");
 		const startMs = clock.nowMs();
 		echo.next();
@@ -279,7 +316,7 @@ async function watch(
 				request,
 				settings,
 				lockTimeoutMs,
-				await held,
+				heldOf(await taking),
 			);
 			if (!isRehearsed) firstPass = { prepared: report.prepared, request };
 			nics.dropGone(gone);
@@ -472,14 +509,14 @@ async function watch(
 			}
 			await udevIsDone();
 			// Whoever has the lock, whatever the metadata service takes, and what else is heard of: side by side.
-			const held = acquireLock(inPass, options.lockTimeoutMs, quietMs);
-			held.catch(() => {});
+			const taking = takeLock();
+			taking.catch(() => {});
 			await Promise.all([askIfNeeded(), triggers.calm()]);
 			await udevIsDone();
 			await askIfNeeded();
 			isBusy = true;
-			if (system.stopSignal() === undefined) await pass(held);
-			else await held.then(({ release }) => release()).catch(() => {});
+			if (system.stopSignal() === undefined) await pass(taking);
+			else await taking.then(({ lock }) => lock.release()).catch(() => {});
 			isBusy = false;
 		}
 	} finally {

@@ -37,6 +37,13 @@ import { type Commit, transact } from "./transact.js";
 
 const healthProbeMs = 1000;
 
+/** What a caller has taken beforehand. */
+export interface Held {
+	lock: Lock;
+	/** What showKernel has printed since, if that was just now. */
+	shown?: string | undefined;
+}
+
 /**
  * Recover, observe, desire, plan, apply, verify, commit or roll back. The only function that knows this
  * order; every front end calls it. Releases the lock, also one that the caller held. Throws AgentError for what concerns the whole run.
@@ -46,12 +53,12 @@ export async function reconcile(
 	request: Request,
 	settings: Settings,
 	lockTimeoutMs: number,
-	held?: Lock,
+	held?: Held,
 ): Promise<Report & { prepared: Prepared }> {
 	const { timings, time } = stopwatch(system);
 	const lock = request.dryRun
 		? undefined
-		: (held ?? (await acquireLock(system, lockTimeoutMs)));
+		: (held?.lock ?? (await acquireLock(system, lockTimeoutMs)));
 	time("lock");
 	let recovered = false;
 	try {
@@ -64,7 +71,13 @@ export async function reconcile(
 			? isNetworkBusy(system, { facts: observeFacts(system.fs) })
 			: undefined;
 		busy?.catch(() => {});
-		const observed = await observe(system, request, settings);
+		const shown = recovered ? undefined : held?.shown;
+		const observed = await observe(
+			system,
+			request,
+			settings,
+			shown === undefined ? {} : { shown },
+		);
 		time("observe");
 		const primary = findPrimary(observed);
 		const health = hasNews ? probe(system, observed, primary) : undefined;

@@ -26,7 +26,8 @@ export async function configure(
 ): Promise<number> {
 	const { request, settings, wait, waitTimeoutMs, lockTimeoutMs } = options;
 	const deadline = system.clock.nowMs() + waitTimeoutMs;
-	let report = await reconcile(system, request, settings, lockTimeoutMs, lock);
+	const held = lock && { lock };
+	let report = await reconcile(system, request, settings, lockTimeoutMs, held);
 	let said = "";
 	for (
 		let attempt = 0;

@@ -109,7 +109,9 @@ async function look(
 	{ request, settings }: Options,
 ): Promise<Seen> {
 	try {
-		const observed = await observe(system, request, settings, true);
+		const observed = await observe(system, request, settings, {
+			publicIps: true,
+		});
 		return { observed, desired: desire(observed, request, settings) };
 	} catch (error) {
 		return { error };

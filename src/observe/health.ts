@@ -2,20 +2,21 @@ import { defaultRoutes } from "../desire/candidate.js";
 import { readFile, readValue } from "../files.js";
 import type { Health, KernelState, Link } from "../model.js";
 import { paths } from "../paths.js";
-import type { RunResult, System } from "../system.js";
-import { isResolved, parseRouteGet } from "./parse-ip.js";
+import type { System } from "../system.js";
+import { askWay } from "./kernel.js";
+import { isResolved } from "./parse-ip.js";
 
 // A line has 80 bytes; a node of many containers has tens of thousands of neighbours.
 const arpLimit = 16 * 1024 * 1024;
 
-/** Looks at the primary: its addresses, the link its gateway resolves to, the gateway's neighbour entry. `asked` is askRoute() for the gateway of before. */
+/** Looks at the primary: its addresses, the link its gateway resolves to, the gateway's neighbour entry. `known` is what askWay() says of the gateway of before, where that is known. */
 export async function observeHealth(
 	system: System,
 	kernel: KernelState,
 	primary: Link | undefined,
 	before: Health | undefined,
 	neighbourLimitMs: number,
-	asked?: Promise<RunResult>,
+	known?: { way: string | undefined },
 ): Promise<Health | undefined> {
 	const link = kernel.links.find((one) => one.name === primary?.name);
 	if (!link) return undefined;
@@ -35,8 +36,8 @@ export async function observeHealth(
 			gatewayLink: undefined,
 			hasNeighbour: false,
 		};
-	const [route, hasNeighbour] = await Promise.all([
-		asked ?? askRoute(system, gateway),
+	const [gatewayLink, hasNeighbour] = await Promise.all([
+		known ? known.way : askWay(system, gateway),
 		// What did not answer before need not answer afterwards.
 		before && !before.hasNeighbour
 			? false
@@ -50,14 +51,9 @@ export async function observeHealth(
 		link: link.name,
 		addresses,
 		gateway,
-		gatewayLink: parseRouteGet(route.stdout),
+		gatewayLink,
 		hasNeighbour,
 	};
-}
-
-/** Asks the kernel which way it would go to an address. */
-export function askRoute(system: System, to: string): Promise<RunResult> {
-	return system.run(["ip", "-o", "-4", "route", "get", to]);
 }
 
 function ifindexOf({ fs }: System, link: string): string | undefined {

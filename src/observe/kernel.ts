@@ -10,6 +10,7 @@ import {
 	divideShown,
 	parseAddresses,
 	parseIfInet6,
+	parseRouteGet,
 	parseRoutes,
 	parseRules,
 	parseTableNames,
@@ -22,12 +23,16 @@ const inet6Limit = 16 * 1024 * 1024;
 /**
  * The kernel's state: links from /sys, then IPv4 addresses, rules and routes by one `ip` for the whole machine. No `-j`:
  * iproute2 3.10 and 4.11 (CentOS 7) do not know it; what a batch shows, they print as without one, and with -o and -4
- * they leave out the links (ip/ip.c, ip/ipaddress.c).
+ * they leave out the links (ip/ip.c, ip/ipaddress.c). `shown` is what showKernel has just printed.
  */
-export async function observeKernel(system: System): Promise<KernelState> {
+export async function observeKernel(
+	system: System,
+	shown?: string,
+): Promise<KernelState> {
 	const { fs } = system;
 	const tables = tableNames(fs);
-	const { addresses, rules, routes } = divideShown(await show(system));
+	const text = shown ?? (await show(system));
+	const { addresses, rules, routes } = divideShown(text);
 	const inet4 = parseAddresses(addresses);
 	// Without IPv6 there is no such file.
 	const inet6 = parseIfInet6(
@@ -94,6 +99,39 @@ export function tableNames(fs: FileSystem): Record<string, number> {
 		// One that is a FIFO is refused here: `ip` itself would wait for it for ever.
 		...files.map((file) => parseTableNames(readFile(fs, file)?.content ?? "")),
 	);
+}
+
+/**
+ * The same, and the link by which the kernel would go to an address: by one `ip` where it knows a way, because whatever
+ * fails ends a batch.
+ */
+export async function observeKernelAndWay(
+	system: System,
+	to: string,
+): Promise<{ kernel: KernelState; way: string | undefined }> {
+	const { argv, input } = showKernel;
+	const asked = { input: `${input}route get ${to}\n` };
+	const { exitCode, stdout } = await system.run(argv, asked);
+	if (exitCode === 0) {
+		// With -o it is one line.
+		const end = stdout.lastIndexOf("\n", stdout.length - 2) + 1;
+		const kernel = await observeKernel(system, stdout.slice(0, end));
+		return { kernel, way: parseRouteGet(stdout.slice(end)) };
+	}
+	const [kernel, way] = await Promise.all([
+		observeKernel(system),
+		askWay(system, to),
+	]);
+	return { kernel, way };
+}
+
+/** The link by which the kernel would go to an address; undefined where it knows no way. */
+export async function askWay(
+	system: System,
+	to: string,
+): Promise<string | undefined> {
+	const argv = ["ip", "-o", "-4", "route", "get", to];
+	return parseRouteGet((await system.run(argv)).stdout);
 }
 
 async function show(system: System): Promise<string> {

@@ -2,6 +2,7 @@ import { isMainDefault, notCandidate } from "../desire/candidate.js";
 import { configuredSource } from "../desire/configured.js";
 import { listDirectory, readBootId, readFile } from "../files.js";
 import type {
+	CloudView,
 	FileState,
 	KernelState,
 	Link,
@@ -21,24 +22,24 @@ import { observeLinks } from "./links.js";
 import { fetchCloud, type Question } from "./metadata.js";
 import { builtinTables } from "./parse-ip.js";
 
-/** Everything a run goes by, read once: kernel and metadata side by side. */
+/** Everything a run goes by, read once: kernel and metadata side by side. `shown` is what showKernel has just printed. */
 export async function observe(
 	system: System,
 	request: Request,
 	settings: Settings,
-	publicIps = false,
+	{ publicIps = false, shown }: { publicIps?: boolean; shown?: string } = {},
 ): Promise<Observed> {
 	const { fs } = system;
 	const state = readState(system);
-	const question = whatToAsk(observeLinks(fs), state, request, settings);
+	async function ask(): Promise<CloudView | undefined> {
+		const question = whatToAsk(observeLinks(fs), state, request, settings);
+		if (!question) return undefined;
+		const urls = settings.metadataUrls;
+		return fetchCloud(system, urls, state, { ...question, publicIps });
+	}
 	const [kernel, answered] = await Promise.all([
-		observeKernel(system),
-		request.daemon?.cloud ??
-			(question &&
-				fetchCloud(system, settings.metadataUrls, state, {
-					...question,
-					publicIps,
-				})),
+		observeKernel(system, shown),
+		request.daemon?.cloud ?? ask(),
 	]);
 	const cloud =
 		answered ??

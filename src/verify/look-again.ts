@@ -1,11 +1,7 @@
 import { ipOf } from "../ipv4.js";
 import type { Finding, InterfaceSpec } from "../model.js";
-import {
-	askRoute,
-	observeHealth,
-	resolvesNeighbour,
-} from "../observe/health.js";
-import { observeKernel } from "../observe/kernel.js";
+import { observeHealth, resolvesNeighbour } from "../observe/health.js";
+import { observeKernel, observeKernelAndWay } from "../observe/kernel.js";
 import { observeFile } from "../observe/link-files.js";
 import { claimedExtras } from "../plan/extras.js";
 import type { KernelWant } from "../plan/kernel-difference.js";
@@ -33,8 +29,10 @@ export async function lookAgain(run: Run): Promise<Finding[]> {
 	if (means.restart === "none") return changed;
 
 	const gateway = health?.gateway;
-	const asked = gateway === undefined ? undefined : askRoute(system, gateway);
-	const kernel = await observeKernel(system);
+	const { kernel, ...known } =
+		gateway === undefined
+			? { kernel: await observeKernel(system) }
+			: await observeKernelAndWay(system, gateway);
 	const findings = [...changed, ...kernelFindings(wantOf(run), kernel)];
 	// A NIC that lacks its addresses has nothing to ask its gateway with.
 	// Without policy routing a datagram for a shared gateway leaves by the primary and asks nothing.
@@ -50,7 +48,7 @@ export async function lookAgain(run: Run): Promise<Finding[]> {
 			desired.primary,
 			health,
 			primaryNeighbourMs,
-			asked,
+			"way" in known ? known : undefined,
 		),
 		...askedNics.map((spec) =>
 			resolvesNeighbour(
