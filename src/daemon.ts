@@ -26,6 +26,7 @@ import { writeDaemonStatus } from "./daemon/status-file.js";
 import { createTimers } from "./daemon/timers.js";
 import { createTriggers } from "./daemon/triggers.js";
 import { createEcho, createVoice } from "./daemon/voice.js";
+import { defaultRoutes } from "./desire/candidate.js";
 import { AgentError, isAgentError, messageOf } from "./errors.js";
 import type {
 	CloudView,
@@ -36,13 +37,14 @@ import type {
 	Watched,
 } from "./model.js";
 import { whatToAsk } from "./observe/observe.js";
+import { parseRouteGet } from "./observe/parse-ip.js";
 import { observeProcess } from "./observe/process-start.js";
-import { showKernel } from "./observe/show-kernel.js";
+import { divideWay, showKernel } from "./observe/show-kernel.js";
 import type { Prepared } from "./prepared.js";
 import { type Held, reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
 import { peekState, readRecord } from "./state.js";
-import type { System } from "./system.js";
+import type { RunResult, System } from "./system.js";
 
 /** What the daemon goes by; read again at each SIGHUP. */
 export interface DaemonOptions {
@@ -127,6 +129,8 @@ async function watch(
 	let isBusy = false;
 	// Lines of the monitor so far.
 	let heard = 0;
+	// The primary's gateway at the last pass.
+	let gateway: string | undefined;
 	// What the metadata service had said of ENIs at the last pass.
 	let told: string | undefined;
 	// What the first pass has found, until there is time for a rehearsal.
@@ -269,11 +273,10 @@ async function watch(
 		const before = heard;
 		try {
 			openStateDirectory(fs);
-			const { lock, result } = await lockAndRun(inPass, showKernel, () => {});
-			const isShown = result.exitCode === 0;
-			const shown = isShown ? result.stdout : undefined;
-			const atMs = clock.nowMs();
-			if (lock) return { lock, shown, atMs, heard: before };
+			const to = gateway;
+			const showing = showKernel(to);
+			const { lock, result } = await lockAndRun(inPass, showing, () => {});
+			if (lock) return { lock, ...readShown(result, to), heard: before };
 		} catch (error) {
 			// Whatever it was, it is said by who takes it alone.
 			if (!isAgentError(error)) throw error;
@@ -282,10 +285,19 @@ async function watch(
 		return { lock, shown: undefined, atMs: 0, heard };
 	}
 
-	// What has been shown while something was going on is gone by.
-	function heldOf({ lock, shown, atMs, heard: before }: Taken): Held {
+	// Nothing where something went wrong, be it that there is no way to the gateway of before: the pass finds out.
+	function readShown(result: RunResult, to: string | undefined) {
+		const atMs = clock.nowMs();
+		if (result.exitCode !== 0) return { shown: undefined, atMs };
+		if (to === undefined) return { shown: result.stdout, atMs };
+		const { shown, way } = divideWay(result.stdout);
+		return { shown, way: { to, link: parseRouteGet(way) }, atMs };
+	}
+
+	// What has been shown while something was going on is out of date.
+	function heldOf({ lock, shown, way, atMs, heard: before }: Taken): Held {
 		const isNew = heard === before && clock.nowMs() - atMs < shownForMs;
-		return { lock, shown: isNew ? shown : undefined };
+		return isNew ? { lock, shown, way } : { lock };
 	}
 
 	async function pass(taking: Promise<Taken>): Promise<void> {
@@ -319,6 +331,7 @@ async function watch(
 				heldOf(await taking),
 			);
 			if (!isRehearsed) firstPass = { prepared: report.prepared, request };
+			gateway = gatewayOf(report.prepared);
 			nics.dropGone(gone);
 			const ms = clock.nowMs() - startMs;
 			digest(report, report.prepared, ms);
@@ -511,9 +524,12 @@ async function watch(
 			// Whoever has the lock, whatever the metadata service takes, and what else is heard of: side by side.
 			const taking = takeLock();
 			taking.catch(() => {});
+			const before = heard;
 			await Promise.all([askIfNeeded(), triggers.calm()]);
 			await udevIsDone();
-			await askIfNeeded();
+			// Nobody has said a word since, and nothing is left to ask.
+			if (heard !== before || mustAsk || recordText() !== record)
+				await askIfNeeded();
 			isBusy = true;
 			if (system.stopSignal() === undefined) await pass(taking);
 			else await taking.then(({ lock }) => lock.release()).catch(() => {});
@@ -524,4 +540,11 @@ async function watch(
 	}
 	log("info", `${system.stopSignal()}: stopped`);
 	return exitCode;
+}
+
+function gatewayOf({ observed, desired }: Prepared): string | undefined {
+	const { primary } = desired;
+	return defaultRoutes(observed.routes).find(
+		({ devs }) => primary !== undefined && devs.includes(primary.name),
+	)?.via;
 }

@@ -53,7 +53,7 @@ export function readBytes(
 				`${path} is not a regular file: expected one, move it away`,
 			);
 		// Files in /proc say they are empty, so the size is no guide but for the first buffer.
-		let buffer = Buffer.alloc(
+		let buffer = Buffer.allocUnsafe(
 			Math.max(stat.size, 4096) < limit
 				? Math.max(stat.size, 4096) + 1
 				: limit + 1,
@@ -111,14 +111,18 @@ export function readUserFile(
 	);
 }
 
+// Hundreds of them are read one after the other.
+const values = Buffer.allocUnsafe(4096);
+const newline = 10;
+
 /** A small kernel file (/sys, /proc) without its final newline; undefined when it cannot be read. */
 export function readValue(fs: FileSystem, path: string): string | undefined {
 	let fd: number | undefined;
 	try {
 		fd = fs.openSync(path, readFlags);
-		const buffer = Buffer.alloc(4096);
-		const count = fs.readSync(fd, buffer, 0, buffer.length, null);
-		return buffer.toString("latin1", 0, count).replace(/\n$/, "");
+		const count = fs.readSync(fd, values, 0, values.length, null);
+		const isEnded = count > 0 && values[count - 1] === newline;
+		return values.toString("latin1", 0, isEnded ? count - 1 : count);
 	} catch {
 		return undefined;
 	} finally {

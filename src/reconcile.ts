@@ -40,8 +40,10 @@ const healthProbeMs = 1000;
 /** What a caller has taken beforehand. */
 export interface Held {
 	lock: Lock;
-	/** What showKernel has printed since, if that was just now. */
+	/** What showKernel() has printed since, if that was just now. */
 	shown?: string | undefined;
+	/** A gateway that was asked for with it, and the link by which the kernel would go there. */
+	way?: { to: string; link: string | undefined } | undefined;
 }
 
 /**
@@ -80,7 +82,9 @@ export async function reconcile(
 		);
 		time("observe");
 		const primary = findPrimary(observed);
-		const health = hasNews ? probe(system, observed, primary) : undefined;
+		const health = hasNews
+			? probe(system, observed, primary, shown && held?.way)
+			: undefined;
 		health?.catch(() => {});
 		const desired = desire(observed, request, settings);
 		if (request.daemon) means.calm = calmLinks(observed, desired);
@@ -123,8 +127,11 @@ function probe(
 	system: System,
 	observed: Observed,
 	primary: Desired["primary"],
+	way?: Held["way"] | "",
 ): Probe {
-	return observeHealth(system, observed, primary, undefined, healthProbeMs);
+	const before = undefined;
+	const known = way || undefined;
+	return observeHealth(system, observed, primary, before, healthProbeMs, known);
 }
 
 // What has only drifted, or is tried again, is put right with as little as will do.

@@ -9,14 +9,14 @@ import { isResolved } from "./parse-ip.js";
 // A line has 80 bytes; a node of many containers has tens of thousands of neighbours.
 const arpLimit = 16 * 1024 * 1024;
 
-/** Looks at the primary: its addresses, the link its gateway resolves to, the gateway's neighbour entry. `known` is what askWay() says of the gateway of before, where that is known. */
+/** Looks at the primary: its addresses, the link its gateway resolves to, the gateway's neighbour entry. `known` is what askWay() has just said of a gateway. */
 export async function observeHealth(
 	system: System,
 	kernel: KernelState,
 	primary: Link | undefined,
 	before: Health | undefined,
 	neighbourLimitMs: number,
-	known?: { way: string | undefined },
+	known?: { to: string; link: string | undefined },
 ): Promise<Health | undefined> {
 	const link = kernel.links.find((one) => one.name === primary?.name);
 	if (!link) return undefined;
@@ -37,7 +37,7 @@ export async function observeHealth(
 			hasNeighbour: false,
 		};
 	const [gatewayLink, hasNeighbour] = await Promise.all([
-		known ? known.way : askWay(system, gateway),
+		known?.to === gateway ? known.link : askWay(system, gateway),
 		// What did not answer before need not answer afterwards.
 		before && !before.hasNeighbour
 			? false

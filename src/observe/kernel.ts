@@ -15,7 +15,7 @@ import {
 	parseRules,
 	parseTableNames,
 } from "./parse-ip.js";
-import { showKernel } from "./show-kernel.js";
+import { divideWay, showKernel } from "./show-kernel.js";
 
 // A line has some 55 bytes; a node of many containers has thousands of addresses.
 const inet6Limit = 16 * 1024 * 1024;
@@ -109,14 +109,12 @@ export async function observeKernelAndWay(
 	system: System,
 	to: string,
 ): Promise<{ kernel: KernelState; way: string | undefined }> {
-	const { argv, input } = showKernel;
-	const asked = { input: `${input}route get ${to}\n` };
-	const { exitCode, stdout } = await system.run(argv, asked);
+	const { argv, input } = showKernel(to);
+	const { exitCode, stdout } = await system.run(argv, { input });
 	if (exitCode === 0) {
-		// With -o it is one line.
-		const end = stdout.lastIndexOf("\n", stdout.length - 2) + 1;
-		const kernel = await observeKernel(system, stdout.slice(0, end));
-		return { kernel, way: parseRouteGet(stdout.slice(end)) };
+		const { shown, way } = divideWay(stdout);
+		const kernel = await observeKernel(system, shown);
+		return { kernel, way: parseRouteGet(way) };
 	}
 	const [kernel, way] = await Promise.all([
 		observeKernel(system),
@@ -135,7 +133,7 @@ export async function askWay(
 }
 
 async function show(system: System): Promise<string> {
-	const { argv, input } = showKernel;
+	const { argv, input } = showKernel();
 	const result = await system.run(argv, { input });
 	if (result.exitCode === 127) {
 		throw new AgentError(

@@ -41,7 +41,7 @@ export async function replay(
 	let isOver = false;
 	let lockedMs = 0;
 	let other: Promise<Seen | undefined> | undefined;
-	const shown = lockAndRun(system, showKernel, () => {
+	const shown = lockAndRun(system, kernelShown, () => {
 		lockedMs = system.clock.nowMs();
 		other = seen && findOther(system, seen);
 	});
@@ -59,7 +59,8 @@ export async function replay(
 	}
 }
 
-const shownAt = placeOfRun(showKernel.argv, showKernel.input);
+const kernelShown = showKernel();
+const shownAt = placeOfRun(kernelShown.argv, kernelShown.input);
 
 // A run starts nothing else, or leaves no trace. As a rule all is as it was printed; else but for what passes by itself.
 function otherRun(seen: Seen[], result: RunResult): Seen | undefined {

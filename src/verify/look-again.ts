@@ -29,10 +29,11 @@ export async function lookAgain(run: Run): Promise<Finding[]> {
 	if (means.restart === "none") return changed;
 
 	const gateway = health?.gateway;
-	const { kernel, ...known } =
+	const { kernel, way } =
 		gateway === undefined
-			? { kernel: await observeKernel(system) }
+			? { kernel: await observeKernel(system), way: undefined }
 			: await observeKernelAndWay(system, gateway);
+	const known = gateway === undefined ? undefined : { to: gateway, link: way };
 	const findings = [...changed, ...kernelFindings(wantOf(run), kernel)];
 	// A NIC that lacks its addresses has nothing to ask its gateway with.
 	// Without policy routing a datagram for a shared gateway leaves by the primary and asks nothing.
@@ -48,7 +49,7 @@ export async function lookAgain(run: Run): Promise<Finding[]> {
 			desired.primary,
 			health,
 			primaryNeighbourMs,
-			"way" in known ? known : undefined,
+			known,
 		),
 		...askedNics.map((spec) =>
 			resolvesNeighbour(

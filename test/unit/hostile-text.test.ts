@@ -11,6 +11,7 @@ import type { Link, Step } from "../../src/model.js";
 import { parseOsRelease } from "../../src/observe/facts.js";
 import { tableNames } from "../../src/observe/kernel.js";
 import {
+	divideShown,
 	parseAddresses,
 	parseRouteGet,
 	parseRoutes,
@@ -282,13 +283,13 @@ describe("a NIC with the name", () => {
 	])(
 		"%j misleads nobody about the others' addresses, routes and rules",
 		(name) => {
-			const addresses = parseAddresses(
-				[
-					`2: eth1    inet 10.0.1.20/24 brd 10.0.1.255 scope global eth1\\       valid_lft forever preferred_lft forever`,
-					`3: ${name}    inet 10.9.9.9/24 brd 10.9.9.255 scope global ${name}\\       valid_lft forever preferred_lft forever`,
-					`3: ${name}    inet6 fe80::1/64 scope link \\       valid_lft forever preferred_lft forever`,
-				].join("\n"),
-			);
+			const shown = [
+				`2: eth1    inet 10.0.1.20/24 brd 10.0.1.255 scope global eth1\\       valid_lft forever preferred_lft forever`,
+				`3: ${name}    inet 10.9.9.9/24 brd 10.9.9.255 scope global ${name}\\       valid_lft forever preferred_lft forever`,
+				`3: ${name}    inet6 fe80::1/64 scope link \\       valid_lft forever preferred_lft forever`,
+				"",
+			].join("\n");
+			const addresses = parseAddresses(shown);
 			expect(Object.keys(addresses).sort()).toEqual(["eth1", name].sort());
 			expect(addresses.eth1).toHaveLength(1);
 			expect(addresses[name]?.[0]).toEqual({
@@ -300,7 +301,14 @@ describe("a NIC with the name", () => {
 				broadcast: "10.9.9.255",
 				label: name,
 			});
-			expect(addresses[name]).toHaveLength(2);
+			expect(addresses[name]).toHaveLength(1);
+			const rules = `0:\tfrom all iif ${name} lookup local\n`;
+			const ways = `default dev ${name} scope link\n`;
+			expect(divideShown(`${shown}${rules}${ways}`)).toEqual({
+				addresses: shown,
+				rules,
+				routes: ways,
+			});
 
 			const routes = parseRoutes(
 				[
