@@ -302,11 +302,11 @@ describe("a NIC with the name", () => {
 				label: name,
 			});
 			expect(addresses[name]).toHaveLength(1);
-			const rules = `0:\tfrom all iif ${name} lookup local\n`;
+			const ruled = `0:\tfrom all iif ${name} lookup local\n`;
 			const ways = `default dev ${name} scope link\n`;
-			expect(divideShown(`${shown}${rules}${ways}`)).toEqual({
+			expect(divideShown(`${shown}${ruled}${ways}`)).toEqual({
 				addresses: shown,
-				rules,
+				rules: ruled,
 				routes: ways,
 			});
 
