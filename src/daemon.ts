@@ -45,6 +45,7 @@ import { type Held, reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
 import { peekState, readRecord } from "./state.js";
 import type { RunResult, System } from "./system.js";
+import { timeText } from "./time-text.js";
 
 /** What the daemon goes by; read again at each SIGHUP. */
 export interface DaemonOptions {
@@ -103,7 +104,7 @@ async function watch(
 	const echo = createEcho(log);
 	const inPass: System = { ...system, log: echo.log };
 	const nics = watchNics(system, () => options.settings.exclude);
-	const started = timeText(0);
+	const started = timeIn(0);
 	// Something may have changed that no link tells of: ask the metadata service before the next pass.
 	let mustAsk = true;
 	// What the last pass went by, and what it found in the way.
@@ -137,8 +138,8 @@ async function watch(
 	let firstPass: { prepared: Prepared; request: Request } | undefined;
 	let isRehearsed = false;
 
-	function timeText(afterMs: number): string {
-		return new Date(clock.wallMs() + afterMs).toISOString();
+	function timeIn(afterMs: number): string {
+		return timeText(clock.wallMs() + afterMs);
 	}
 
 	function isUsed(mac: string, view: CloudView): boolean {
@@ -385,7 +386,7 @@ async function watch(
 		);
 		for (const { level, link, text } of changes) {
 			echo.log(level, link ? `${link}: ${text}` : text);
-			lastChange = { at: timeText(0), link, text };
+			lastChange = { at: timeIn(0), link, text };
 		}
 		exitCode = report.outcome === "rollback-failed" ? report.exitCode : 0;
 
@@ -448,13 +449,13 @@ async function watch(
 
 	function publish(lastPass: Omit<DaemonStatus["lastPass"], "at">): void {
 		const now = clock.nowMs();
-		const at = (ms: number) => timeText(ms - now);
+		const at = (ms: number) => timeIn(ms - now);
 		const answeredMs = cloud.answeredMs();
 		const isAskedAbout = ({ link }: Verdict) =>
 			waiting.some((one) => one.link === link);
 		const retryAt = (verdict: Verdict) =>
 			verdict.retryMs !== undefined
-				? timeText(verdict.retryMs)
+				? timeIn(verdict.retryMs)
 				: isAskedAbout(verdict) && Number.isFinite(timers.at("ask"))
 					? at(timers.at("ask"))
 					: undefined;
@@ -463,14 +464,14 @@ async function watch(
 			pid: Number(fs.readlinkSync("/proc/self")),
 			startTicks: observeProcess(fs, "self")?.startTicks ?? 0,
 			startedAt: started,
-			writtenAt: timeText(0),
+			writtenAt: timeIn(0),
 			nextResyncAt: at(Math.max(timers.at("resync"), stuckUntilMs)),
 			metadata: {
 				problem: cloud.problem(),
 				answeredAt: answeredMs === undefined ? undefined : at(answeredMs),
 			},
 			lastPass: {
-				at: timeText(-lastPass.ms),
+				at: timeIn(-lastPass.ms),
 				...lastPass,
 				ms: Math.round(lastPass.ms),
 			},
