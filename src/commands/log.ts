@@ -1,5 +1,6 @@
-import { fstatSync } from "node:fs";
+import { fstatSync, writeSync } from "node:fs";
 import { AgentError } from "../errors.js";
+import { errorCode } from "../files.js";
 import { printableLines, quote } from "../quote.js";
 import type { LogLevel } from "../system.js";
 import type { Values } from "./options.js";
@@ -34,26 +35,36 @@ export function createLog(
 				: (env.ENI_CONFIGURE_LOG_LEVEL ?? "info");
 	const limit = priorities[wanted as LogLevel];
 	const isJournal = isJournalStream(env.JOURNAL_STREAM, process.ppid);
-	let isGuarded = false;
 	return (level, message) => {
 		if (priorities[level] > (limit ?? priorities.info)) return;
-		// Nobody may be left to read it: no reason to end a run half-way.
-		if (!isGuarded) process.stderr.on("error", () => {});
-		isGuarded = true;
 		const prefix = isJournal ? `<${priorities[level]}>` : "eni-configure: ";
 		const text = printableLines(message);
 		const lines = isJournal ? text.split("\n") : [text];
-		for (const line of lines) process.stderr.write(`${prefix}${line}\n`);
+		writeToStderr(lines.map((line) => `${prefix}${line}\n`).join(""));
 	};
+}
+
+// At once, as Node's own stream does, which takes a millisecond to be made. Somebody may have made it a pipe that does not
+// wait: then that stream does. Nobody may be left to read it: no reason to end a run half-way.
+function writeToStderr(text: string): void {
+	let rest = Buffer.from(text);
+	try {
+		while (rest.length > 0) rest = rest.subarray(writeSync(2, rest));
+	} catch (error) {
+		if (errorCode(error) !== "EAGAIN") return;
+		process.stderr.on("error", () => {});
+		process.stderr.write(rest);
+	}
 }
 
 // systemd names the device and inode of the stream it made; stderr may have been sent elsewhere since.
 // That of CentOS 7.2 (219) does not: there the child of process 1 whose stderr is a socket is a service.
 function isJournalStream(stream: string | undefined, parent: number): boolean {
+	if (stream === undefined && parent !== 1) return false;
 	try {
 		const stat = fstatSync(2);
 		return stream === undefined
-			? parent === 1 && stat.isSocket()
+			? stat.isSocket()
 			: stream === `${stat.dev}:${stat.ino}`;
 	} catch {
 		return false;

@@ -116,22 +116,23 @@ export function readAnswer(bytes: Buffer): Answer | "unknown" | undefined {
 	const text = bytes.toString("latin1");
 	const headEnd = text.indexOf("\r\n\r\n");
 	if (headEnd < 0) return text.length > maxHeadBytes ? "unknown" : undefined;
-	const [first = "", ...lines] = text.slice(0, headEnd).split("\r\n");
-	const status = Number(/^HTTP\/1\.1 ([2345]\d\d)(?: |$)/.exec(first)?.[1]);
+	const head = text.slice(0, headEnd);
+	const status = Number(wholeHead.exec(head)?.[1]);
 	// These have no body, whatever their header says.
 	if (Number.isNaN(status) || status === 204 || status === 304)
 		return "unknown";
 	const headers = new Map<string, string>();
-	for (const line of lines) {
-		const [, name = "", value = ""] =
-			/^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
+	framing.lastIndex = 0;
+	for (;;) {
+		const [, name, value = ""] = framing.exec(head) ?? [];
+		if (name === undefined) break;
 		const key = name.toLowerCase();
-		const isFraming = framing.includes(key);
-		if (key === "" || (isFraming && headers.has(key))) return "unknown";
+		if (headers.has(key)) return "unknown";
 		headers.set(key, value);
 	}
 	const length = headers.get("content-length");
 	const encoding = headers.get("transfer-encoding");
+	const connection = headers.get("connection");
 	const start = headEnd + 4;
 	const body =
 		encoding === undefined
@@ -140,8 +141,8 @@ export function readAnswer(bytes: Buffer): Answer | "unknown" | undefined {
 				? bodyOfChunks(text, start)
 				: "unknown";
 	if (body === undefined || body === "unknown") return body;
-	const connection = headers.get("connection")?.toLowerCase();
-	const isLast = connection !== undefined && connection !== "keep-alive";
+	const isLast =
+		connection !== undefined && connection.toLowerCase() !== "keep-alive";
 	return {
 		kind: "response",
 		status,
@@ -150,7 +151,11 @@ export function readAnswer(bytes: Buffer): Answer | "unknown" | undefined {
 	};
 }
 
-const framing = ["content-length", "transfer-encoding", "connection"];
+// RFC 9112, 4 and 5, without what it calls obsolete: one header on several lines.
+const wholeHead =
+	/^HTTP\/1\.1 ([2345]\d\d)(?: [^\r\n]*)?(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n]*)*$/;
+const framing =
+	/\r\n(content-length|transfer-encoding|connection):[ \t]*(.*?)[ \t]*(?=\r|$)/gi;
 
 type Body = { text: string } | "unknown" | undefined;
 

@@ -22,7 +22,7 @@ export interface Replay {
 }
 
 // So many files are looked at before answers are read that have come meanwhile.
-const filesAtOnce = 32;
+const filesAtOnce = 16;
 // So many conversations: one more costs as much as it saves where the service is near, and it is.
 const maxLanes = 2;
 
