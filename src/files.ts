@@ -1,3 +1,4 @@
+import type { Stats } from "node:fs";
 import { AgentError, isAgentError } from "./errors.js";
 import type { FileState } from "./model.js";
 import { paths } from "./paths.js";
@@ -20,18 +21,32 @@ export function readFile(
 	path: string,
 	limit?: number,
 ): FileState | undefined {
-	const file = readBytes(fs, path, limit);
-	if (!file) return undefined;
-	const { bytes, ...attributes } = file;
-	return { content: bytes.toString("latin1"), ...attributes };
+	return readWith(fs, path, limit, (bytes, { mode, uid, gid }) => ({
+		content: bytes.toString("latin1"),
+		...{ mode: mode & 0o7777, uid, gid },
+	}));
 }
 
-/** The same as bytes. */
+/** The same as bytes, without the attributes. */
 export function readBytes(
 	fs: FileSystem,
 	path: string,
+	limit?: number,
+): Buffer | undefined {
+	return readWith(fs, path, limit, (bytes) =>
+		bytes.buffer === usual.buffer ? Buffer.from(bytes) : bytes,
+	);
+}
+
+// Most files are small, and dozens of them are read one after the other.
+const usual = Buffer.allocUnsafe(32 * 1024);
+
+function readWith<T>(
+	fs: FileSystem,
+	path: string,
 	limit = 1024 * 1024,
-): (Omit<FileState, "content"> & { bytes: Buffer }) | undefined {
+	use: (bytes: Buffer, stat: Stats) => T,
+): T | undefined {
 	let fd: number;
 	try {
 		fd = fs.openSync(path, readFlags);
@@ -53,11 +68,10 @@ export function readBytes(
 				`${path} is not a regular file: expected one, move it away`,
 			);
 		// Files in /proc say they are empty, so the size is no guide but for the first buffer.
-		let buffer = Buffer.allocUnsafe(
-			Math.max(stat.size, 4096) < limit
-				? Math.max(stat.size, 4096) + 1
-				: limit + 1,
-		);
+		let buffer =
+			stat.size < usual.length
+				? usual
+				: Buffer.allocUnsafe(Math.min(stat.size, limit) + 1);
 		let size = 0;
 		for (;;) {
 			const count = fs.readSync(fd, buffer, size, buffer.length - size, null);
@@ -74,12 +88,7 @@ export function readBytes(
 					Buffer.alloc(Math.min(buffer.length, limit + 1 - size)),
 				]);
 		}
-		return {
-			bytes: buffer.subarray(0, size),
-			mode: stat.mode & 0o7777,
-			uid: stat.uid,
-			gid: stat.gid,
-		};
+		return use(buffer.subarray(0, size), stat);
 	} finally {
 		fs.closeSync(fd);
 	}

@@ -57,8 +57,9 @@ export async function runCommand(
 		const write = writeTo(options.json);
 		if (command === "status") return await status(system, options, write);
 		if (command === "daemon") {
-			// Else V8 takes up to 48 MiB for new objects after some busy passes, and keeps them for good.
-			setFlagsFromString("--semi-space-growth-factor=1");
+			// V8 would take up to 48 MiB for new objects after some busy passes, and keep them for good. What the first
+			// second needs is enough for every pass, and with less of it V8 has to clear up in the middle of each.
+			setTimeout(growNoMore, 1000).unref();
 			// The compilers that make code faster take 8 MiB, and nothing here runs long enough to be worth it.
 			setFlagsFromString("--no-opt");
 			setFlagsFromString("--no-sparkplug");
@@ -89,6 +90,10 @@ export async function runCommand(
 		printError(command, known, isJson, writeTo(isJson), system.log);
 		return known.exitCode;
 	}
+}
+
+function growNoMore(): void {
+	setFlagsFromString("--semi-space-growth-factor=1");
 }
 
 function requireRoot(system: System, command: string): void {

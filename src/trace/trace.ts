@@ -73,7 +73,7 @@ function readOwn(fs: FileSystem): Buffer | undefined {
 			const stat = fs.lstatSync(path);
 			if (stat?.uid !== 0 || (stat.mode & 0o022) !== 0) return undefined;
 		}
-		return readBytes(fs, paths.unchanged, limit)?.bytes;
+		return readBytes(fs, paths.unchanged, limit);
 	} catch {
 		return undefined;
 	}
