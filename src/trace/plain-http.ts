@@ -22,8 +22,13 @@ const maxHeadBytes = 16 * 1024;
  * that has nothing to do takes for all the rest. Knows HTTP/1.1 with a length or in chunks, kept alive, and nothing else:
  * what it does not know for certain is a failure, and whoever asks then asks by System.http.
  */
-export function plainHttp(): { http: System["http"]; close(): void } {
+export function plainHttp(): {
+	http: System["http"];
+	/** Ends all conversations, also those that wait for an answer. */
+	close(): void;
+} {
 	const idle: Conversation[] = [];
+	const all = new Set<Conversation>();
 
 	function converse(
 		host: string,
@@ -50,8 +55,10 @@ export function plainHttp(): { http: System["http"]; close(): void } {
 		};
 		socket.on("data", (bytes: Buffer) => one.onBytes(bytes));
 		socket.on("error", (error) => one.onEnd(messageOf(error)));
+		all.add(one);
 		socket.on("close", () => {
 			clearTimeout(one.timer);
+			all.delete(one);
 			one.onEnd("the connection was closed");
 		});
 		return one;
@@ -106,7 +113,7 @@ export function plainHttp(): { http: System["http"]; close(): void } {
 	return {
 		http,
 		close: () => {
-			for (const { socket } of idle.splice(0)) socket.destroy();
+			for (const { socket } of all) socket.destroy();
 		},
 	};
 }

@@ -168,6 +168,32 @@ describe("asking", () => {
 		},
 	);
 
+	test("ends with close(), also what is under way: nothing keeps the process", async () => {
+		let closed = () => {};
+		const isClosed = new Promise<void>((resolve) => {
+			closed = resolve;
+		});
+		let isAsked = () => {};
+		const asked = new Promise<void>((resolve) => {
+			isAsked = resolve;
+		});
+		const { base } = await serve((socket) => {
+			socket.on("close", closed);
+			isAsked();
+		});
+		const { http, close } = plainHttp();
+		const beganMs = Date.now();
+		const answer = http(`${base}/a`, { ...limits, timeoutMs: 30_000 });
+		await asked;
+		close();
+		expect(await answer).toMatchObject({
+			kind: "failed",
+			reason: "the connection was closed",
+		});
+		await isClosed;
+		expect(Date.now() - beganMs).toBeLessThan(5000);
+	});
+
 	test("fails where nobody listens, and for a URL that is no plain one", async () => {
 		const { http, close } = plainHttp();
 		const refused = await http("http://127.0.0.1:9/", limits);
