@@ -36,6 +36,7 @@ import type {
 	Verdict,
 	Watched,
 } from "./model.js";
+import { tableNames } from "./observe/kernel.js";
 import { whatToAsk } from "./observe/observe.js";
 import { parseRouteGet } from "./observe/parse-ip.js";
 import { observeProcess } from "./observe/process-start.js";
@@ -274,6 +275,8 @@ async function watch(
 		const before = heard;
 		try {
 			openStateDirectory(fs);
+			// What `ip` would wait for is refused.
+			tableNames(fs);
 			const to = gateway;
 			const showing = showKernel(to);
 			const { lock, result } = await lockAndRun(inPass, showing, () => {});

@@ -1,4 +1,5 @@
 import { messageOf } from "../errors.js";
+import { tableNames } from "../observe/kernel.js";
 import { realSystem } from "../real-system.js";
 import type { HttpResult, System } from "../system.js";
 import { plainHttp } from "../trace/plain-http.js";
@@ -49,6 +50,8 @@ async function lookAgain(
 	const { http, close } = plainHttp();
 	let recorded: Recorded | undefined;
 	try {
+		// What `ip` would wait for is refused.
+		tableNames(system.fs);
 		const looked = await replay({ ...system, http }, () => {
 			recorded = parseTrace(trace);
 			return recorded?.seen;

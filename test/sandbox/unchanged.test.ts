@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { until } from "./daemon";
+import { startDaemon, until } from "./daemon";
 import { agentBundle } from "./paths";
 import type { Sandbox } from "./sandbox";
 import { fileTimes, inSandbox, otherSubnet, sameSubnet } from "./scenario";
@@ -142,6 +142,30 @@ test("what the metadata service said before the lock was free is not gone by", (
 		});
 		expect(await s.reach("10.0.1.29")).toBe(true);
 		await holder;
+	}));
+
+test("over what `ip` would hang, neither a run with a trace nor a daemon starts it", () =>
+	inSandbox(two, async (s) => {
+		await settle(s);
+		const daemon = await startDaemon(s);
+		await until("the first pass", () =>
+			s.exists("/run/eni-configure/status.json"),
+		);
+		await s.guest([
+			"bash",
+			"-ec",
+			"rm -f /etc/iproute2/rt_tables; mkfifo /etc/iproute2/rt_tables",
+		]);
+		// `ip` would be ended after 30 s.
+		const beganMs = Date.now();
+		const { exitCode, stderr } = await s.agent(["--all"]);
+		expect({ exitCode, stderr }).toMatchObject({
+			exitCode: 5,
+			stderr: expect.stringContaining("/etc/iproute2/rt_tables"),
+		});
+		daemon.child.kill("SIGHUP");
+		await daemon.line(/\/etc\/iproute2\/rt_tables/);
+		expect(Date.now() - beganMs).toBeLessThan(20_000);
 	}));
 
 test("help is what yargs says", async () => {
