@@ -174,6 +174,9 @@ async function watch(
 			triggers.hint("lost events");
 		},
 	);
+	// Without a monitor silence says nothing.
+	const isDeaf = () => monitor.startAtMs() !== undefined;
+
 	async function hangUp(): Promise<void> {
 		try {
 			options = await load();
@@ -289,18 +292,21 @@ async function watch(
 		return { lock, shown: undefined, atMs: 0, heard };
 	}
 
-	// Nothing where something went wrong, be it that there is no way to the gateway of before: the pass finds out.
+	// Nothing where something went wrong, be it that there is no way to the gateway of before, and no way where this ip
+	// does not show it: the pass finds out.
 	function readShown(result: RunResult, to: string | undefined) {
 		const atMs = clock.nowMs();
 		if (result.exitCode !== 0) return { shown: undefined, atMs };
 		if (to === undefined) return { shown: result.stdout, atMs };
 		const { shown, way } = divideWay(result.stdout);
+		if (way === undefined) return { shown, atMs };
 		return { shown, way: { to, link: parseRouteGet(way) }, atMs };
 	}
 
 	// What has been shown while something was going on is out of date.
 	function heldOf({ lock, shown, way, atMs, heard: before }: Taken): Held {
-		const isNew = heard === before && clock.nowMs() - atMs < shownForMs;
+		const isQuiet = heard === before && !isDeaf();
+		const isNew = isQuiet && clock.nowMs() - atMs < shownForMs;
 		return isNew ? { lock, shown, way } : { lock };
 	}
 
@@ -531,9 +537,9 @@ async function watch(
 			const before = heard;
 			await Promise.all([askIfNeeded(), triggers.calm()]);
 			await udevIsDone();
-			// Nobody has said a word since, and nothing is left to ask.
-			if (heard !== before || mustAsk || recordText() !== record)
-				await askIfNeeded();
+			// Else nobody has said a word since, and nothing is left to ask.
+			const isQuiet = isRehearsed && heard === before && !isDeaf();
+			if (!isQuiet || mustAsk || recordText() !== record) await askIfNeeded();
 			isBusy = true;
 			if (system.stopSignal() === undefined) await pass(taking);
 			else await taking.then(({ lock }) => lock.release()).catch(() => {});

@@ -3,7 +3,7 @@
  * shows is a Link, what the cloud says is an Eni, what the agent wants is an InterfaceSpec.
  */
 
-/** An IPv4 or IPv6 address on a link, as `ip -o addr` prints it. */
+/** An IPv4 address on a link as `ip -o addr` prints it, or an IPv6 address as /proc/net/if_inet6 has it. */
 export interface LinkAddress {
 	ip: string;
 	prefix: number;

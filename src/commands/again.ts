@@ -42,7 +42,7 @@ export async function configureAgain(
 	return runWhole(begun);
 }
 
-// Undefined where the lock cannot be opened: the run says why.
+// Undefined where the lock cannot be opened, or `ip` would hang: the run says why.
 async function lookAgain(
 	system: System,
 	trace: Buffer,

@@ -44,17 +44,22 @@ export function createLog(
 	};
 }
 
-// At once, as Node's own stream does, which takes a millisecond to be made. Somebody may have made it a pipe that does not
-// wait: then that stream does. Nobody may be left to read it: no reason to end a run half-way.
+let isQueued = false;
+
+// At once, which Node's own stream does as well, but takes a millisecond to be made. A pipe that is full and does not wait
+// (Node makes it so, or whoever has it, too) is left to that stream, and all that follows, so that it stays in order.
+// Nobody may be left to read it: no reason to end a run half-way.
 function writeToStderr(text: string): void {
 	let rest = Buffer.from(text);
 	try {
-		while (rest.length > 0) rest = rest.subarray(writeSync(2, rest));
+		while (rest.length > 0 && !isQueued)
+			rest = rest.subarray(writeSync(2, rest));
 	} catch (error) {
 		if (errorCode(error) !== "EAGAIN") return;
+		isQueued = true;
 		process.stderr.on("error", () => {});
-		process.stderr.write(rest);
 	}
+	if (isQueued) process.stderr.write(rest);
 }
 
 // systemd names the device and inode of the stream it made; stderr may have been sent elsewhere since.

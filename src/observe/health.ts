@@ -9,7 +9,7 @@ import { isResolved } from "./parse-ip.js";
 // A line has 80 bytes; a node of many containers has tens of thousands of neighbours.
 const arpLimit = 16 * 1024 * 1024;
 
-/** Looks at the primary: its addresses, the link its gateway resolves to, the gateway's neighbour entry. `known` is what askWay() has just said of a gateway. */
+/** Looks at the primary: its addresses, the link its gateway resolves to, the gateway's neighbour entry. `known` is the link by which the kernel would go to a gateway, where that is known by now. */
 export async function observeHealth(
 	system: System,
 	kernel: KernelState,

@@ -69,7 +69,7 @@ export async function observeKernel(
 // The local table is the kernel's own bookkeeping: two or three lines for each address, which need not be understood.
 function withoutLocal(routes: string): string {
 	return routes.replace(
-		/^(?:local|broadcast) [^\n]* table local [^\n]*\n/gm,
+		/(?<![^\n])(?:local|broadcast) [^\n]* table local [^\n]*\n/g,
 		"",
 	);
 }
@@ -101,26 +101,21 @@ export function tableNames(fs: FileSystem): Record<string, number> {
 	);
 }
 
-/**
- * The same, and the link by which the kernel would go to an address: by one `ip` where it knows a way, because whatever
- * fails ends a batch.
- */
+/** What observeKernel() finds, and the link by which the kernel would go to an address; by one `ip` where that shows both. */
 export async function observeKernelAndWay(
 	system: System,
 	to: string,
 ): Promise<{ kernel: KernelState; way: string | undefined }> {
 	const { argv, input } = showKernel(to);
 	const { exitCode, stdout } = await system.run(argv, { input });
-	if (exitCode === 0) {
-		const { shown, way } = divideWay(stdout);
-		const kernel = await observeKernel(system, shown);
-		return { kernel, way: parseRouteGet(way) };
-	}
-	const [kernel, way] = await Promise.all([
-		observeKernel(system),
-		askWay(system, to),
+	const { shown, way } = divideWay(stdout);
+	const [kernel, link] = await Promise.all([
+		observeKernel(system, exitCode === 0 ? shown : undefined),
+		exitCode === 0 && way !== undefined
+			? parseRouteGet(way)
+			: askWay(system, to),
 	]);
-	return { kernel, way };
+	return { kernel, way: link };
 }
 
 /** The link by which the kernel would go to an address; undefined where it knows no way. */

@@ -11,7 +11,8 @@ export const builtinTables: Record<string, number> = {
 // A NIC's name may be any bytes but white space, `/` and `:`: a backslash, a word of ip's own
 // (`table`), or what only JavaScript takes for white space (U+2003). So words end at blanks and
 // tabs, and what follows a key is its value, whatever it looks like.
-const addressLine = /^\d+:[ \t]+([^ \t]+)[ \t]+inet[ \t]+([^ \t]+)([ \t].*)?$/;
+const addressLine =
+	/^\d+:[ \t]+([^ \t]+)[ \t]+inet[ \t]+([^ \t]+)([ \t][^\n]*)?$/;
 
 /**
  * Takes apart what `ip -o -4 -batch` shows of addresses, rules and routes, in this order: a blank follows a link's
@@ -22,9 +23,10 @@ export function divideShown(shown: string): {
 	rules: string;
 	routes: string;
 } {
-	const ruleAt = /^(?!\d+: )/m.exec(shown)?.index ?? shown.length;
+	// Not ^ with the flag m: a name may hold what JavaScript takes for the end of a line (U+2028).
+	const ruleAt = /(?<![^\n])(?!\d+: )/.exec(shown)?.index ?? shown.length;
 	const rest = shown.slice(ruleAt);
-	const routeAt = /^(?!\d+:\t)/m.exec(rest)?.index ?? rest.length;
+	const routeAt = /(?<![^\n])(?!\d+:\t)/.exec(rest)?.index ?? rest.length;
 	return {
 		addresses: shown.slice(0, ruleAt),
 		rules: rest.slice(0, routeAt),
@@ -131,7 +133,7 @@ export function parseRules(
 			rules.push(plain);
 			continue;
 		}
-		const match = /^(\d+):[ \t]+(.*)$/.exec(line);
+		const match = /^(\d+):[ \t]+([^\n]*)$/.exec(line);
 		if (!match) continue;
 		const priority = Number(match[1]);
 		// [detached] and [unresolved] are remarks, not words that `ip rule add` takes.

@@ -70,7 +70,8 @@ export function plainHttp(): {
 				/^http:\/\/([a-z0-9.-]+)(?::(\d{1,5}))?(\/[!-~]*)$/i.exec(url) ?? [];
 			const fail = (reason: string): void =>
 				resolve({ kind: "failed", reason, reset: false });
-			if (host === undefined) return fail(`${url}: not a plain one`);
+			if (host === undefined || Number(port) > 65_535)
+				return fail(`${url}: not a plain one`);
 			const one = converse(host, port, timeoutMs);
 			const chunks: Buffer[] = [];
 			let size = 0;

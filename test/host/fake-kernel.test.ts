@@ -80,6 +80,17 @@ test("a batch stops at its first failing line, and with -force goes on", () => {
 	]);
 });
 
+test("a batch ends where routes have been shown, as it does until 4.12", () => {
+	const { ip } = createBox();
+	const routes = ip("-o -4 route show table all").stdout;
+	const rest = "rule show\nroute get 192.168.1.5\n";
+	expect(ip("-o -4 -batch -", `route show table all\n${rest}`)).toEqual({
+		exitCode: 0,
+		stdout: routes,
+		stderr: "",
+	});
+});
+
 test.each([
 	[
 		"-4 route add default via 203.0.113.1 dev eth1 table 1002",

@@ -270,6 +270,7 @@ describe("a NIC with the name", () => {
 
 	test.each([
 		...oddNames,
+		"a\u2028b",
 		"linkdown",
 		"src",
 		"lookup",

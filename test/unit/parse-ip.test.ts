@@ -1,3 +1,5 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -10,6 +12,7 @@ import {
 	parseRules,
 	parseTableNames,
 } from "../../src/observe/parse-ip.js";
+import { divideWay } from "../../src/observe/show-kernel.js";
 import { readFixture } from "./given.js";
 
 const releases = ["3.10.0", "4.11.0", "6.1.0"];
@@ -125,6 +128,35 @@ test.each(releases)(
 			const shown = `${parts.addresses}${parts.rules}${parts.routes}`;
 			expect(divideShown(shown)).toEqual(parts);
 		}
+	},
+);
+
+describe.each(releases)(
+	"the way to an address behind the routes, by iproute2 %s",
+	(release) => {
+		const routes = read(release, "route");
+		const names = readdirSync(join(process.cwd(), "fixtures/iproute2", release))
+			.filter((name) => /^route-get-.*-o\.txt$/.test(name))
+			.map((name) => name.replace(/\.txt$/, ""));
+
+		test("is told from a route", () => {
+			expect(names.length).toBeGreaterThan(10);
+			for (const name of names) {
+				const way = read(release, name);
+				expect(divideWay(`${routes}${way}`), name).toEqual({
+					shown: routes,
+					way,
+				});
+			}
+		});
+
+		test("is not there where `route show` has ended the batch, whatever route is the last", () => {
+			const lines = routes.split(/(?<=\n)/);
+			for (let count = 0; count <= lines.length; count += 1) {
+				const shown = lines.slice(0, count).join("");
+				expect(divideWay(shown)).toEqual({ shown, way: undefined });
+			}
+		});
 	},
 );
 

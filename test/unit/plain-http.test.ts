@@ -203,6 +203,7 @@ describe("asking", () => {
 			"http://u:p@a/",
 			"http://[::1]/",
 			"http://a",
+			"http://127.0.0.1:70000/",
 			"http://a/ b",
 		])
 			expect(await http(url, limits)).toMatchObject({ kind: "failed" });
