@@ -305,7 +305,9 @@ async function watch(
 
 	// What has been shown while something was going on is out of date.
 	function heldOf({ lock, shown, way, atMs, heard: before }: Taken): Held {
-		const isQuiet = heard === before && !isDeaf();
+		// While an answer is still to come, the wait for a child is when it is read: on a slow machine a pass without
+		// one takes as long as a question may.
+		const isQuiet = heard === before && !isDeaf() && !cloud.isOpen();
 		const isNew = isQuiet && clock.nowMs() - atMs < shownForMs;
 		return isNew ? { lock, shown, way } : { lock };
 	}

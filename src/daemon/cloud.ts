@@ -61,6 +61,8 @@ export interface Cloud {
 	keep(macs: string[]): void;
 	/** Addresses that are waiting to be believed gone, by MAC. */
 	releases(): Releases;
+	/** Whether a question has not been answered yet. */
+	isOpen(): boolean;
 	/** What was wrong with the last answer; undefined where it was complete. */
 	problem(): string | undefined;
 	/** When the service last gave a list of ENIs, in ms since the boot. */
@@ -198,6 +200,7 @@ export function openCloud(
 			releases = openReleases(releases, latest, recorded, extras);
 			return releases;
 		},
+		isOpen: () => open > 0,
 		problem: () => problem,
 		answeredMs: () => answeredMs,
 		silentMs: () =>
