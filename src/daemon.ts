@@ -1,6 +1,5 @@
 import { hasJournal } from "./apply/journal.js";
-import { acquireDaemonLock, acquireLock, lockAndRun } from "./apply/lock.js";
-import { openStateDirectory } from "./apply/state-directory.js";
+import { acquireDaemonLock } from "./apply/lock.js";
 import { describeChanges } from "./daemon/changes.js";
 import { openCloud } from "./daemon/cloud.js";
 import { conditionsOf, patienceMs } from "./daemon/conditions.js";
@@ -23,6 +22,7 @@ import {
 	stuckAgainMs,
 } from "./daemon/retry.js";
 import { writeDaemonStatus } from "./daemon/status-file.js";
+import { heldNow, type Taken, takeLock } from "./daemon/taken.js";
 import { createTimers } from "./daemon/timers.js";
 import { createTriggers } from "./daemon/triggers.js";
 import { createEcho, createVoice } from "./daemon/voice.js";
@@ -36,16 +36,13 @@ import type {
 	Verdict,
 	Watched,
 } from "./model.js";
-import { tableNames } from "./observe/kernel.js";
 import { whatToAsk } from "./observe/observe.js";
-import { parseRouteGet } from "./observe/parse-ip.js";
 import { observeProcess } from "./observe/process-start.js";
-import { divideWay, showKernel } from "./observe/show-kernel.js";
 import type { Prepared } from "./prepared.js";
-import { type Held, reconcile } from "./reconcile.js";
+import { reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
 import { peekState, readRecord } from "./state.js";
-import type { RunResult, System } from "./system.js";
+import type { System } from "./system.js";
 import { timeText } from "./time-text.js";
 
 /** What the daemon goes by; read again at each SIGHUP. */
@@ -58,18 +55,6 @@ export interface DaemonOptions {
 const udevPollMs = 10;
 // How soon to look again at what is only just under way.
 const soonMs = 1000;
-// For so long it waits for the lock without a word: a child that the last pass left behind (CentOS 7.2's late ARP update)
-// is not worth a line.
-const quietMs = 5000;
-// For so long what the kernel has shown is as good as new, where nothing is heard of. Rules and routes tell of no change.
-const shownForMs = 100;
-
-interface Taken extends Held {
-	atMs: number;
-	/** How much had been heard before. */
-	heard: number;
-}
-
 /**
  * Keeps the guest equal to what the cloud says until a signal ends it; returns the exit code. Events
  * and timers are hints that there may be something to do; what there is to do, each pass finds out
@@ -273,45 +258,6 @@ async function watch(
 		if (!isAsked) mustAsk = true;
 	}
 
-	// With the lock comes what the kernel shows: most of the time that it takes is that of a child.
-	async function takeLock(): Promise<Taken> {
-		const before = heard;
-		try {
-			openStateDirectory(fs);
-			// What `ip` would wait for is refused.
-			tableNames(fs);
-			const to = gateway;
-			const showing = showKernel(to);
-			const { lock, result } = await lockAndRun(inPass, showing, () => {});
-			if (lock) return { lock, ...readShown(result, to), heard: before };
-		} catch (error) {
-			// Whatever it was, it is said by who takes it alone.
-			if (!isAgentError(error)) throw error;
-		}
-		const lock = await acquireLock(inPass, options.lockTimeoutMs, quietMs);
-		return { lock, shown: undefined, atMs: 0, heard };
-	}
-
-	// Nothing where something went wrong, be it that there is no way to the gateway of before, and no way where this ip
-	// does not show it: the pass finds out.
-	function readShown(result: RunResult, to: string | undefined) {
-		const atMs = clock.nowMs();
-		if (result.exitCode !== 0) return { shown: undefined, atMs };
-		if (to === undefined) return { shown: result.stdout, atMs };
-		const { shown, way } = divideWay(result.stdout);
-		if (way === undefined) return { shown, atMs };
-		return { shown, way: { to, link: parseRouteGet(way) }, atMs };
-	}
-
-	// What has been shown while something was going on is out of date.
-	function heldOf({ lock, shown, way, atMs, heard: before }: Taken): Held {
-		// While an answer is still to come, the wait for a child is when it is read: on a slow machine a pass without
-		// one takes as long as a question may.
-		const isQuiet = heard === before && !isDeaf() && !cloud.isOpen();
-		const isNew = isQuiet && clock.nowMs() - atMs < shownForMs;
-		return isNew ? { lock, shown, way } : { lock };
-	}
-
 	async function pass(taking: Promise<Taken>): Promise<void> {
 		const reasons = triggers.take().join(", ");
 		const startMs = clock.nowMs();
@@ -340,7 +286,12 @@ async function watch(
 				request,
 				settings,
 				lockTimeoutMs,
-				heldOf(await taking),
+				heldNow(await taking, {
+					nowMs: clock.nowMs(),
+					heard,
+					isDeaf: isDeaf(),
+					isAsking: cloud.isOpen(),
+				}),
 			);
 			if (!isRehearsed) firstPass = { prepared: report.prepared, request };
 			gateway = gatewayOf(report.prepared);
@@ -534,7 +485,8 @@ async function watch(
 			}
 			await udevIsDone();
 			// Whoever has the lock, whatever the metadata service takes, and what else is heard of: side by side.
-			const taking = takeLock();
+			const { lockTimeoutMs } = options;
+			const taking = takeLock(inPass, lockTimeoutMs, gateway, () => heard);
 			taking.catch(() => {});
 			const before = heard;
 			await Promise.all([askIfNeeded(), triggers.calm()]);

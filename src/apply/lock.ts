@@ -50,9 +50,9 @@ const lockThenRun = `flock -n 3 || exit ${busyCode}; echo; exec "$@"`;
 /**
  * Takes the lock where it is free, and runs a program once it is there, both by one child: for who has nothing else to
  * start, each child of Node's costs more than the program. Calls `onLocked` as soon as the lock is held.
- * @returns what became of the program, without what it said of its trouble; the lock is undefined where it could not be had, be it that somebody has it:
- * acquireLock() says why, or waits.
  * Whoever goes on with the lock is to look at the state's directory first (openStateDirectory()).
+ * @returns what became of the program, without what it said of its trouble; no lock where it could not be had, as a rule
+ * because somebody has it: acquireLock() says why, or waits.
  * @throws AgentError where the lock's file is not there, or cannot be opened.
  */
 export async function lockAndRun(
