@@ -26,16 +26,16 @@ export async function noOp({ own, el7 }: Nodes, say: Say): Promise<Part> {
 		await time(el7, 3);
 		const { spawns } = await countRun(sandbox, own, ["--all"]);
 		const words = { what, label: "no-op, processes", node: own.version };
-		// The shell that becomes ip starts flock first.
+		// The shell starts flock and ip.
 		const shells = spawns.filter(([file]) => file === "/bin/sh");
-		const processes = 1 + spawns.length + shells.length;
+		const processes = 1 + spawns.length + 2 * shells.length;
 		part.rows.push(countRow(words, processes, 4, "processes"));
 		part.raw["no-op: processes"] = spawns;
 	} finally {
 		await sandbox.close();
 	}
 	part.notes.push(
-		"No-op: agent, bare Node and script are started and timed by the same bash in the guest, in turn. The script (`bench/bare-look.cjs`) takes the lock, reads, asks and runs what the agent does, in the usual way, and does nothing with it. Processes are the agent itself and those that it starts: a shell that takes the lock by `flock` and becomes `ip`.",
+		"No-op: agent, bare Node and script are started and timed by the same bash in the guest, in turn. The script (`bench/bare-look.cjs`) takes the lock, reads, asks and runs what the agent does, in the usual way, and does nothing with it. Processes are the agent itself and those that it starts: a shell, which takes the lock by `flock` and hands on at once what `ip` says.",
 	);
 	return part;
 

@@ -5,7 +5,7 @@ import type { HttpResult, System } from "../system.js";
 import { plainHttp } from "../trace/plain-http.js";
 import type { Recorded } from "../trace/record.js";
 import { type Replay, replay } from "../trace/replay.js";
-import { keyOf, parseTrace, readTrace } from "../trace/trace.js";
+import { findTrace, keyOf, parseTrace } from "../trace/trace.js";
 import { createLog } from "./log.js";
 import type { Values } from "./options.js";
 import type { Begun } from "./run.js";
@@ -24,7 +24,7 @@ export async function configureAgain(
 	const log = createLog(values, process.env);
 	const system = realSystem(log, values["dry-run"] !== true);
 	const key = keyOf(words, process.env);
-	const trace = system.uid() === 0 ? readTrace(system.fs, key) : undefined;
+	const trace = system.uid() === 0 ? findTrace(system.fs, key) : undefined;
 	const begun: Begun = { system, key };
 	if (trace !== undefined) {
 		// The service is asked before the lock is there: whoever had it may have gone by a newer answer.
@@ -45,7 +45,7 @@ export async function configureAgain(
 // Undefined where the lock cannot be opened, or `ip` would hang: the run says why.
 async function lookAgain(
 	system: System,
-	trace: Buffer,
+	trace: () => Buffer | undefined,
 ): Promise<(Replay & Pick<Recorded, "log">) | undefined> {
 	const { http, close } = plainHttp();
 	let recorded: Recorded | undefined;
@@ -53,7 +53,8 @@ async function lookAgain(
 		// What `ip` would wait for is refused.
 		tableNames(system.fs);
 		const looked = await replay({ ...system, http }, () => {
-			recorded = parseTrace(trace);
+			const bytes = trace();
+			recorded = bytes && parseTrace(bytes);
 			return recorded?.seen;
 		});
 		return { ...looked, log: recorded?.log ?? [] };

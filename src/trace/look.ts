@@ -5,12 +5,13 @@ import type { HttpResult, RunResult, System } from "../system.js";
 /** Something that a run has looked at. */
 export interface Look {
 	/**
-	 * `file`: its type, mode, owner and content; `value`: the content of a small kernel file; `open`: whether it can be
+	 * `file`: its type, mode, owner and content; `own`: the same of one that no symbolic link leads to; `value`: the content of a small kernel file; `open`: whether it can be
 	 * read; `list`: names in a directory; `stat`: type, mode and owner; `link`: where it leads; `run`: what a program
 	 * printed; `http`: an answer; `running`: whether NetworkManager runs, which /proc is searched for.
 	 */
 	kind:
 		| "file"
+		| "own"
 		| "value"
 		| "open"
 		| "list"
@@ -24,7 +25,7 @@ export interface Look {
 }
 
 /**
- * A look, and what was seen there. `text` is all of it but for a `file`, where it is type, mode and owner, and a `run`, where
+ * A look, and what was seen there. `text` is all of it but for a `file` or `own`, where it is type, mode and owner, and a `run`, where
  * it is the exit code: `content` is the rest, bytes.
  */
 export type Seen = [
@@ -36,7 +37,8 @@ export type Seen = [
 
 /** The longest value of a small kernel file, see readValue(). */
 export const valueBytes = 4096;
-const nothing = "error ENOENT";
+/** What is seen where nothing is. */
+export const nothing = "error ENOENT";
 const noError = { throwIfNoEntry: false } as const;
 // For all reads: hundreds of small ones.
 const buffer = Buffer.allocUnsafe(16 * 1024);
@@ -49,8 +51,9 @@ export function isAsSeen(
 	try {
 		// It takes longer to make an error than to look.
 		if (text === nothing && !fs.lstatSync(place, noError)) return true;
-		if (kind !== "file") return lookAt({ fs }, { kind, place }) === text;
-		const fd = fs.openSync(place, readFlags);
+		if (kind !== "file" && kind !== "own")
+			return lookAt({ fs }, { kind, place }) === text;
+		const fd = fs.openSync(place, flagsOf(kind));
 		try {
 			const stat = fs.fstatSync(fd);
 			if (statText(stat) !== text) return false;
@@ -75,9 +78,9 @@ export function lookAt(
 		if (kind === "list") return listText(fs.readdirSync(place));
 		if (kind === "link") return String(fs.readlinkSync(place));
 		if (kind === "stat") return statText(fs.lstatSync(place, noError));
-		const fd = fs.openSync(place, readFlags);
+		const fd = fs.openSync(place, flagsOf(kind));
 		try {
-			if (kind === "file") return statText(fs.fstatSync(fd));
+			if (kind === "file" || kind === "own") return statText(fs.fstatSync(fd));
 			const limit = kind === "value" ? valueBytes : 1;
 			const count = fs.readSync(fd, buffer, 0, limit, null);
 			return kind === "value" ? buffer.toString("latin1", 0, count) : "";
@@ -87,6 +90,11 @@ export function lookAt(
 	} catch (error) {
 		return errorText(error);
 	}
+}
+
+// O_NOFOLLOW
+function flagsOf(kind: Look["kind"]): number {
+	return kind === "own" ? readFlags | 0o400000 : readFlags;
 }
 
 // No string is made of it: of hundreds of files that is what V8 would have to clear away.

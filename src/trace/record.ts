@@ -8,6 +8,7 @@ import {
 	type Look,
 	listText,
 	lookAt,
+	nothing,
 	outputOf,
 	placeOfRun,
 	type Seen,
@@ -93,9 +94,27 @@ export function recordSystem(base: System): {
 	function recorded(): Recorded | undefined {
 		note(running, runningBefore);
 		if (lookAt(base, running) !== runningBefore) isSpoilt = true;
-		return isSpoilt ? undefined : { seen: [...seen.values()], log };
+		return isSpoilt ? undefined : { seen: fewest([...seen.values()]), log };
 	}
 	return { system, recorded };
+}
+
+// One look does where two would see the same: a file that lstat has shown to be one, and nothing where nothing is.
+function fewest(seen: Seen[]): Seen[] {
+	const stats = new Map(
+		seen.flatMap(([kind, place, text]) =>
+			kind === "stat" ? [[place, text]] : [],
+		),
+	);
+	const isOwn = ([kind, place, text, content]: Seen) =>
+		kind === "file" && content !== undefined && stats.get(place) === text;
+	const own = new Set(seen.filter(isOwn).map(([, place]) => place));
+	return seen.flatMap((one): Seen[] => {
+		const [kind, place, text, content] = one;
+		if (kind === "stat") return own.has(place) ? [] : [one];
+		if (text === nothing && stats.get(place) === nothing) return [];
+		return isOwn(one) && content ? [["own", place, text, content]] : [one];
+	});
 }
 
 function isEqual(one: Buffer | undefined, other: Buffer | undefined): boolean {

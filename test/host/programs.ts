@@ -110,14 +110,17 @@ async function lockThenRun(
 	[, , script = "", , ...words]: string[],
 	options: RunOptions,
 ): Promise<RunResult> {
-	const match = /^(flock -n 3) \|\| exit (\d+); echo; exec "\$@"$/.exec(script);
-	if (!match) throw new Error(`sh -c '${script}' is not modelled`);
+	const match = /^(flock -n 3) \|\| exit (\d+); echo; (.*)$/.exec(script);
+	const gathering = `said=$("$@"); code=$?; [ -z "$said" ] || printf '%s\\n' "$said"; exit $code`;
+	if (match?.[3] !== gathering)
+		throw new Error(`sh -c '${script}' is not modelled`);
 	const [, locking = "", code] = match;
 	const locked = await runProgram(host, locking.split(" "), options);
 	if (locked.exitCode !== 0) return { ...locked, exitCode: Number(code) };
 	options.onOutput?.();
 	const result = await runProgram(host, words, options);
-	return { ...result, stdout: `\n${result.stdout}` };
+	const said = result.stdout.replace(/\n+$/, "");
+	return { ...result, stdout: said === "" ? "\n" : `\n${said}\n` };
 }
 
 async function systemctl(

@@ -4,9 +4,9 @@ import { placeOfRun } from "../../src/trace/look";
 import { type Recorded, recordSystem } from "../../src/trace/record";
 import { replay } from "../../src/trace/replay";
 import {
+	findTrace,
 	keyOf,
 	parseTrace,
-	readTrace,
 	writeTrace,
 } from "../../src/trace/trace";
 import { run } from "./agent";
@@ -53,7 +53,16 @@ test("a run that changes something leaves no trace; the next one does", async ()
 	expect(first).toMatchObject({ outcome: "applied", recorded: undefined });
 	const second = await recordedRun(host);
 	expect(second.outcome).toBe("unchanged");
-	expect(second.recorded?.seen.length).toBeGreaterThan(50);
+	const seen = second.recorded?.seen ?? [];
+	expect(seen.length).toBeGreaterThan(50);
+	// What one look shows is not looked at twice.
+	const filesOf = (kind: string) =>
+		seen.filter(([one]) => one === kind).map(([, place]) => place);
+	expect(filesOf("own")).toContain(`${scripts}/rule-eth1`);
+	expect(filesOf("stat")).not.toContain(`${scripts}/rule-eth1`);
+	const config = "/etc/eni-configure/config.yaml";
+	expect(filesOf("stat")).toContain(config);
+	expect(filesOf("open")).not.toContain(config);
 });
 
 test("looking again asks the metadata service no more than a run does, and starts no more", async () => {
@@ -109,6 +118,13 @@ describe("a run is made in full when", () => {
 			(h) => {
 				const path = `${scripts}/route-eth1`;
 				h.write(path, h.read(path)?.content ?? "", { mode: 0o600 });
+			},
+		],
+		[
+			"a symbolic link leads to the same file",
+			({ disk: { fs } }) => {
+				fs.renameSync(`${scripts}/rule-eth1`, "/var/rule-eth1");
+				fs.symlinkSync("/var/rule-eth1", `${scripts}/rule-eth1`);
 			},
 		],
 		["a file is gone", (h) => h.disk.fs.unlinkSync(`${scripts}/rule-eth1`)],
@@ -288,6 +304,8 @@ test("the seconds that a lease is still valid may run", async () => {
 describe("the trace in /run", () => {
 	const path = "/run/eni-configure/unchanged";
 	const key = keyOf(["--all"], {});
+	const readTrace = (fs: System["fs"], words: string) =>
+		findTrace(fs, words)?.();
 	async function written() {
 		const { host, trace } = await settledHost();
 		writeTrace(host.system.fs, key, trace);
