@@ -1,5 +1,5 @@
 import { messageOf } from "../errors.js";
-import { tableNames } from "../observe/kernel.js";
+import { refuseEndlessTables } from "../observe/kernel.js";
 import { realSystem } from "../real-system.js";
 import type { HttpResult, System } from "../system.js";
 import { plainHttp } from "../trace/plain-http.js";
@@ -29,8 +29,8 @@ export async function configureAgain(
 	if (trace !== undefined) {
 		// The service is asked before the lock is there: whoever had it may have gone by a newer answer.
 		const freshUntilMs = system.clock.nowMs() + freshMs;
-		const looked = await lookAgain(system, trace);
-		if (looked?.isSame && looked.lockedMs < freshUntilMs) {
+		const looked = await lookAgain(system, trace, freshUntilMs);
+		if (looked?.isSame) {
 			looked.lock?.release();
 			for (const [level, message] of looked.log) system.log(level, message);
 			return 0;
@@ -45,24 +45,25 @@ export async function configureAgain(
 // Undefined where the lock cannot be opened, or `ip` would hang: the run says why.
 async function lookAgain(
 	system: System,
-	trace: () => Buffer | undefined,
+	trace: Buffer,
+	freshUntilMs: number,
 ): Promise<(Replay & Pick<Recorded, "log">) | undefined> {
 	const { http, close } = plainHttp();
 	let recorded: Recorded | undefined;
 	try {
-		// What `ip` would wait for is refused.
-		tableNames(system.fs);
+		refuseEndlessTables(system.fs);
 		const looked = await replay({ ...system, http }, () => {
-			const bytes = trace();
-			recorded = bytes && parseTrace(bytes);
+			recorded = parseTrace(trace);
 			return recorded?.seen;
 		});
-		return { ...looked, log: recorded?.log ?? [] };
+		const isSame = looked.isSame && looked.lockedMs < freshUntilMs;
+		// Else the process ends now: to close what it has open takes longer than to leave that to the kernel.
+		if (!isSame) close();
+		return { ...looked, isSame, log: recorded?.log ?? [] };
 	} catch (error) {
+		close();
 		system.log("debug", `not looked at again: ${messageOf(error)}`);
 		return undefined;
-	} finally {
-		close();
 	}
 }
 

@@ -1,7 +1,7 @@
 import { acquireLock, lockAndRun } from "../apply/lock.js";
 import { openStateDirectory } from "../apply/state-directory.js";
 import { isAgentError } from "../errors.js";
-import { tableNames } from "../observe/kernel.js";
+import { refuseEndlessTables } from "../observe/kernel.js";
 import { parseRouteGet } from "../observe/parse-ip.js";
 import { divideWay, showKernel } from "../observe/show-kernel.js";
 import type { Held } from "../reconcile.js";
@@ -46,7 +46,7 @@ export async function takeLock(
 	try {
 		openStateDirectory(system.fs);
 		// What `ip` would wait for is refused.
-		tableNames(system.fs);
+		refuseEndlessTables(system.fs);
 		const showing = showKernel(gateway);
 		const { lock, result } = await lockAndRun(system, showing, () => {});
 		const atMs = system.clock.nowMs();

@@ -85,20 +85,40 @@ const tableFiles = [
 	"/etc/iproute2/rt_tables",
 ];
 
+const tableDropIns = "/etc/iproute2/rt_tables.d";
+
+function listTableFiles(fs: FileSystem): string[] {
+	const names = listDirectory(fs, tableDropIns);
+	const dropIns = names.filter((name) => name.endsWith(".conf"));
+	return [...tableFiles, ...dropIns.map((name) => `${tableDropIns}/${name}`)];
+}
+
 /** Names that `ip` may print instead of table numbers. */
 export function tableNames(fs: FileSystem): Record<string, number> {
-	const dropIns = "/etc/iproute2/rt_tables.d";
-	const files = [
-		...tableFiles,
-		...listDirectory(fs, dropIns)
-			.filter((name) => name.endsWith(".conf"))
-			.map((name) => `${dropIns}/${name}`),
-	];
 	return Object.assign(
 		{},
 		// One that is a FIFO is refused here: `ip` itself would wait for it for ever.
-		...files.map((file) => parseTableNames(readFile(fs, file)?.content ?? "")),
+		...listTableFiles(fs).map((file) =>
+			parseTableNames(readFile(fs, file)?.content ?? ""),
+		),
 	);
+}
+
+/**
+ * What `ip` would wait for, instead of the names of tables, for who starts it without reading them.
+ * @throws AgentError of kind `refused` where one of the files is none.
+ */
+export function refuseEndlessTables(fs: FileSystem): void {
+	for (const file of listTableFiles(fs))
+		if (!isPlainOrNone(fs, file)) readFile(fs, file);
+}
+
+function isPlainOrNone(fs: FileSystem, file: string): boolean {
+	try {
+		return fs.lstatSync(file, { throwIfNoEntry: false })?.isFile() ?? true;
+	} catch {
+		return false;
+	}
 }
 
 /** What observeKernel() finds, and the link by which the kernel would go to an address; by one `ip` where that shows both. */

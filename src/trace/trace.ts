@@ -1,6 +1,6 @@
 import { ensureDirectory, writeAtomically } from "../apply/atomic.js";
 import { isAgentError } from "../errors.js";
-import { readBytes, readFlags } from "../files.js";
+import { readBytes } from "../files.js";
 import { paths } from "../paths.js";
 import type { FileSystem } from "../system.js";
 import { build } from "./build.js";
@@ -30,21 +30,14 @@ export function keyOf(words: string[], env: NodeJS.ProcessEnv): string {
 }
 
 /**
- * Finds the trace of a command: what reads it as it stands in its file, to be understood by parseTrace(). Undefined where
- * there is none that this build of the agent has written; there may be none any more when it is read.
+ * The trace of a command as it stands in its file, to be understood by parseTrace(); undefined where there is none that
+ * this build of the agent has written.
  */
-export function findTrace(
-	fs: FileSystem,
-	key: string,
-): (() => Buffer | undefined) | undefined {
+export function findTrace(fs: FileSystem, key: string): Buffer | undefined {
 	const beginning = beginningOf(key);
-	const isOfKey = (bytes: Buffer | undefined) =>
-		bytes?.toString("latin1", 0, beginning.length) === beginning;
-	if (!isOfKey(readOwn(fs, beginning.length))) return undefined;
-	return () => {
-		const bytes = readOwn(fs);
-		return isOfKey(bytes) ? bytes : undefined;
-	};
+	const bytes = readOwn(fs);
+	const found = bytes?.toString("latin1", 0, beginning.length);
+	return found === beginning ? bytes : undefined;
 }
 
 // What a trace says of itself comes first: to understand it all takes a while.
@@ -72,28 +65,16 @@ export function parseTrace(bytes: Buffer): Recorded | undefined {
 	}
 }
 
-// Only what nobody but root can have written; of a long one at first the beginning alone.
-function readOwn(fs: FileSystem, beginning?: number): Buffer | undefined {
+// Only what nobody but root can have written.
+function readOwn(fs: FileSystem): Buffer | undefined {
 	try {
 		for (const path of [paths.runDirectory, paths.unchanged]) {
 			const stat = fs.lstatSync(path);
 			if (stat?.uid !== 0 || (stat.mode & 0o022) !== 0) return undefined;
 		}
-		return beginning === undefined
-			? readBytes(fs, paths.unchanged, limit)
-			: readBeginning(fs, paths.unchanged, beginning);
+		return readBytes(fs, paths.unchanged, limit);
 	} catch {
 		return undefined;
-	}
-}
-
-function readBeginning(fs: FileSystem, path: string, size: number): Buffer {
-	const fd = fs.openSync(path, readFlags);
-	try {
-		const bytes = Buffer.allocUnsafe(size);
-		return bytes.subarray(0, fs.readSync(fd, bytes, 0, size, 0));
-	} finally {
-		fs.closeSync(fd);
 	}
 }
 

@@ -304,8 +304,6 @@ test("the seconds that a lease is still valid may run", async () => {
 describe("the trace in /run", () => {
 	const path = "/run/eni-configure/unchanged";
 	const key = keyOf(["--all"], {});
-	const readTrace = (fs: System["fs"], words: string) =>
-		findTrace(fs, words)?.();
 	async function written() {
 		const { host, trace } = await settledHost();
 		writeTrace(host.system.fs, key, trace);
@@ -316,11 +314,11 @@ describe("the trace in /run", () => {
 		const { host, trace } = await settledHost();
 		const { fs } = host.system;
 		writeTrace(fs, key, trace);
-		const bytes = readTrace(fs, key);
+		const bytes = findTrace(fs, key);
 		expect(bytes && parseTrace(bytes)).toEqual(trace);
-		expect(readTrace(fs, keyOf(["eth1"], {}))).toBeUndefined();
+		expect(findTrace(fs, keyOf(["eth1"], {}))).toBeUndefined();
 		const env = { ENI_CONFIGURE_RESTART: "none", HOME: "/root" };
-		expect(readTrace(fs, keyOf(["--all"], env))).toBeUndefined();
+		expect(findTrace(fs, keyOf(["--all"], env))).toBeUndefined();
 		expect(keyOf(["--all"], { HOME: "/root" })).toBe(key);
 	});
 
@@ -330,7 +328,7 @@ describe("the trace in /run", () => {
 	])("%s is not believed", async (_, attributes) => {
 		const host = await written();
 		host.write(path, host.read(path)?.content ?? "", attributes);
-		expect(readTrace(host.system.fs, key)).toBeUndefined();
+		expect(findTrace(host.system.fs, key)).toBeUndefined();
 	});
 
 	test.each(["", "{", "null", "[]", '{"build":"other"}'])(
@@ -338,7 +336,7 @@ describe("the trace in /run", () => {
 		async (text) => {
 			const host = await written();
 			host.write(path, text);
-			expect(readTrace(host.system.fs, key)).toBeUndefined();
+			expect(findTrace(host.system.fs, key)).toBeUndefined();
 		},
 	);
 
@@ -346,7 +344,7 @@ describe("the trace in /run", () => {
 		const host = await written();
 		const text = host.read(path)?.content ?? "";
 		host.write(path, text.replace('"build":"unbuilt"', '"build":"older"'));
-		expect(readTrace(host.system.fs, key)).toBeUndefined();
+		expect(findTrace(host.system.fs, key)).toBeUndefined();
 	});
 
 	test("is written where it differs alone", async () => {
