@@ -1,4 +1,4 @@
-// Builds dist/: a small entry, one chunk for each dynamic import of src and one for what several of them
+// Builds dist/: a small entry, what it starts, one chunk for each dynamic import of src and one for what several of them
 // share, as CommonJS for Node 16. dist/ needs nothing beside it and can be copied anywhere.
 // `--out DIR` builds there instead; `--readable` leaves names and lines as they are, for looking at a stack;
 // `--inputs FILE` writes down the files that went into it, as JSON: the package has to carry the licences of those that
@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, transform } from "esbuild";
-import { pluginsFor } from "./packaging/plugins.mjs";
+import { instead, pluginsFor } from "./packaging/plugins.mjs";
 
 const root = path.dirname(fileURLToPath(import.meta.url));
 const out = path.resolve(option("--out") ?? path.join(root, "dist"));
@@ -94,18 +94,33 @@ const isBuilt = {
 		);
 	},
 };
-// What a run takes that has nothing to do is in the entry: to find one more file takes longer than to compile it all.
+// What a run takes that has nothing to do is in one file: to find one more takes longer than to compile it all.
 const main = await bundle(
-	{ "eni-configure": path.join(root, "src/main.ts") },
+	{ main: path.join(root, "src/main.ts") },
 	{
 		format: "cjs",
 		supported: { "dynamic-import": false },
-		entryNames: "[name]",
-		banner: { js: "#!/usr/bin/env node" },
 		plugins: [isBuilt],
 	},
 );
-for (const { path: file, contents } of main.files)
+const mainName = path.basename(main.nameOf("main"));
+// What is started, and what compiles for it where it is installed.
+const starters = await bundle(
+	{
+		"eni-configure": path.join(root, "src/entry.ts"),
+		compile: path.join(root, "src/compile.ts"),
+	},
+	{
+		format: "cjs",
+		entryNames: "[name]",
+		plugins: [
+			instead("main-name", /\/src\/main-name\.ts$/, () => {
+				return `export const mainName = "${mainName}";`;
+			}),
+		],
+	},
+);
+for (const { path: file, contents } of [...main.files, ...starters.files])
 	await writeFile(file, contents);
 for (const { path: file, text } of rest.files) {
 	const { code } = await transform(text, {

@@ -109,13 +109,19 @@ count(childProcess, "execSync", ([command]) => {
 	spawns.push(["sh", "-c", command]);
 });
 
+// The entry reads what it starts by itself.
+const sources = new Set();
+count(fs, "readFileSync", ([file]) => {
+	if (typeof file === "string" && file.endsWith(".cjs"))
+		sources.add(path.resolve(file));
+});
+
 // The agent's own chunks that were loaded so far, with their sizes in bytes.
 function loaded() {
 	if (!process.argv[1]) return {};
 	const dist = path.dirname(original.realpathSync(process.argv[1]));
-	const own = Object.keys(require.cache).filter((file) =>
-		file.startsWith(dist + path.sep),
-	);
+	const all = new Set([...Object.keys(require.cache), ...sources]);
+	const own = [...all].filter((file) => file.startsWith(dist + path.sep));
 	return Object.fromEntries(
 		own.map((file) => [path.basename(file), original.statSync(file).size]),
 	);

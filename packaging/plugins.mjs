@@ -25,7 +25,8 @@ export function pluginsFor(root) {
 	];
 }
 
-function instead(name, filter, contentsOf) {
+/** A plugin that puts something else in place of the files that `filter` matches. */
+export function instead(name, filter, contentsOf) {
 	const onFile = async ({ path: file }) => ({
 		contents: await contentsOf(file),
 	});
