@@ -176,6 +176,11 @@ function stage(staged, bundle, node) {
 		/\.(cjs|txt)$/.test(one),
 	))
 		put(path.join(bundle.files, name), `${library}/${name}`);
+	// A name for rpm to know, and to take away again; what is in it is made by %post.
+	const [main] = readdirSync(bundle.files).filter((one) =>
+		/^main-\w+\.cjs$/.test(one),
+	);
+	write(`${library}/${main}.code`, "");
 	cpSync(
 		path.join(bundle.files, "templates"),
 		path.join(staged, library, "templates"),

@@ -110,9 +110,11 @@ describe.each(targets)("the %s package", (target) => {
 			.filter((name) => name.endsWith(".cjs"))
 			.map((name) => `-rw-r--r-- root root /usr/lib/eni-configure/${name}`);
 		expect(chunks.length).toBeGreaterThan(4);
+		const main = mainOf(dist);
 		expect(listed.filter((line) => !ofNpm(line)).sort()).toEqual(
 			[
 				...chunks,
+				`-rw-r--r-- root root /usr/lib/eni-configure/${main}.code g`,
 				"-rw-r--r-- root root /usr/lib/eni-configure/help.txt",
 				"drwxr-xr-x root root /etc/eni-configure",
 				"-rw-r--r-- root root /etc/eni-configure/config.yaml cn",
@@ -331,6 +333,16 @@ describe.each(targets)("the %s package", (target) => {
 	});
 });
 
+/** The name of what the entry starts. */
+function mainOf(place: string): string {
+	const [name, ...more] = readdirSync(place).filter((one) =>
+		/^main-\w+\.cjs$/.test(one),
+	);
+	if (name === undefined || more.length > 0)
+		throw new Error(`${more.length + 1} files main-*.cjs in ${place}`);
+	return name;
+}
+
 function version(): string {
 	return JSON.parse(read("package.json")).version;
 }
@@ -450,6 +462,8 @@ describe("on a machine", () => {
 			"systemctl try-restart eni-configure.service",
 		]);
 		expect(machine.rpm("-q", "eni-configure").stdout).toMatch(/-2\.el7/);
+		const code = `/usr/lib/eni-configure/${mainOf(dist)}.code`;
+		expect(machine.has(code)).toBe(true);
 		expect(machine.read("/etc/eni-configure/config.yaml")).toBe(
 			"restart: interface\n",
 		);
@@ -492,6 +506,43 @@ describe("on a machine", () => {
 		])
 			expect(machine.has(path), path).toBe(false);
 	});
+
+	test.each(targets)(
+		"starts with the code that %s's Node has compiled at the installation, while it is whole",
+		(target) => {
+			const machine = makeMachine();
+			machine.rpm("-i", "--nodeps", packages[target]);
+			const main = `/usr/lib/eni-configure/${mainOf(dist)}`;
+			const place = join(machine.place, `${main}.code`);
+			expect(statSync(place).mode & 0o7777).toBe(0o644);
+			expect(readFileSync(place).length).toBeGreaterThan(100_000);
+			expect(machine.rpm("-V", "eni-configure").stdout).toBe("");
+			const said = () =>
+				machine.run(["/usr/bin/eni-configure", "--version"], {
+					PATH: "/usr/bin:/bin",
+				}).stdout;
+			expect(said()).toBe(`${version()}\n`);
+			// As long as what it was made of, so that V8 takes it: a text that Node does not look at.
+			const other = version().replace(/\d/g, "9");
+			machine.write(main, machine.read(main).replace(version(), other));
+			expect(said()).toBe(`${version()}\n`);
+			const code = readFileSync(place);
+			for (const at of [1000, code.length - 1000]) {
+				const damaged = Buffer.from(code);
+				damaged[at] = (damaged[at] ?? 0) ^ 1;
+				writeFileSync(place, damaged);
+				expect(said(), `a bit at ${at}`).toBe(`${other}\n`);
+			}
+			for (const text of [code.subarray(0, -1), code.subarray(1), "", "x"]) {
+				writeFileSync(place, text);
+				expect(said(), `${text.length} bytes`).toBe(`${other}\n`);
+			}
+			rmSync(place);
+			expect(said()).toBe(`${other}\n`);
+			machine.rpm("-e", "eni-configure");
+			expect(machine.has("/usr/lib/eni-configure")).toBe(false);
+		},
+	);
 
 	test("says nothing at the removal where no NIC is configured", () => {
 		const machine = makeMachine();
