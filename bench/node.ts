@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { fetchNode } from "../packaging/fetch-node.mjs";
 import { agentBundle, root } from "../test/sandbox/paths";
@@ -12,6 +12,8 @@ export interface Node {
 	name: string;
 	/** `16.20.2` */
 	version: string;
+	/** The agent as an installation for this Node leaves it: with the code that it has compiled. */
+	bundle: string;
 }
 
 /** The Node that runs the benchmark, and the one that the package for CentOS 7 brings. */
@@ -33,16 +35,27 @@ export function findNodes(): Nodes {
 function describeNode(program: string): Node {
 	const said = execFileSync(program, ["--version"], { encoding: "utf8" });
 	const version = said.trim().replace(/^v/, "");
-	return { path: program, name: `Node ${version.split(".")[0]}`, version };
+	const name = `Node ${version.split(".")[0]}`;
+	return { path: program, name, version, bundle: install(program, version) };
+}
+
+// What the package does on a guest: dist/ into its place, and then %post.
+function install(program: string, version: string): string {
+	const place = path.join(root, ".build/bench", version);
+	rmSync(place, { recursive: true, force: true });
+	mkdirSync(place, { recursive: true });
+	cpSync(path.dirname(agentBundle), place, { recursive: true });
+	execFileSync(program, [path.join(place, "compile.cjs")]);
+	return path.join(place, path.basename(agentBundle));
 }
 
 /** The words that start the agent: as the package does it, but for its shell wrapper. `before` goes in front of the bundle. */
 export function agentWords(
-	{ path: program }: Node,
+	{ path: program, bundle }: Node,
 	args: readonly string[],
 	before: readonly string[] = [],
 ): string[] {
-	return [program, ...packagedFlags(), ...before, agentBundle, ...args];
+	return [program, ...packagedFlags(), ...before, bundle, ...args];
 }
 
 // What the wrapper hands to Node in front of the bundle; units and people start the agent through it.

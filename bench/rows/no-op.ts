@@ -36,7 +36,7 @@ export async function noOp({ own, el7 }: Nodes, say: Say): Promise<Part> {
 		await sandbox.close();
 	}
 	part.notes.push(
-		`No-op: agent, bare Node and script are started and timed by the same bash in the guest, in turn, ${warmUp} turns before the first that counts: the sandbox's metadata service is a process that has just been started, and takes that long to answer as one that has been up for days. The script (\`bench/bare-look.cjs\`) takes the lock, reads, asks and runs what the agent does, in the usual way, and does nothing with it. Processes are the agent itself and those that it starts: a shell, which takes the lock by \`flock\` and hands on at once what \`ip\` says.`,
+		`The agent is measured as an installation leaves it: with the code that Node has compiled of it. No-op: agent, bare Node and script are started and timed by the same bash in the guest, in turn, ${warmUp} turns before the first that counts: the sandbox's metadata service is a process that has just been started, and takes that long to answer as one that has been up for days. The script (\`bench/bare-look.cjs\`) takes the lock, reads, asks and runs what the agent does, in the usual way, and does nothing with it. Processes are the agent itself and those that it starts: a shell, which takes the lock by \`flock\` and hands on at once what \`ip\` says.`,
 	);
 	return part;
 
