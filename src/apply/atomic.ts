@@ -8,10 +8,15 @@ const temporaryPrefix = ".eni-configure-";
 // O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
 const createFlags = 0o1 | 0o100 | 0o200 | 0o400000;
 
+/** Directories whose names a power cut may still take back, each with the file that it is about. */
+export type Unsynced = Map<string, string>;
+
 /**
  * Puts content (latin1) at path so that a reader sees the old file or the new one, and so does a
  * machine after a power cut: temporary file in the same directory, fsync, rename, fsync of the
  * directory. The name begins with a dot: initscripts takes `ifcfg-eth1.tmp` for an interface.
+ * With `unsynced` the last of it is left to syncNames(): which of several files are the new ones after a
+ * power cut is then open until that.
  */
 export function writeAtomically(
 	fs: FileSystem,
@@ -19,6 +24,7 @@ export function writeAtomically(
 	file: Pick<FileState, "content" | "mode"> & {
 		owner?: { uid: number; gid: number } | undefined;
 	},
+	unsynced?: Unsynced,
 ): void {
 	const { directory, name } = split(path);
 	const temporary = `${directory}/${temporaryPrefix}${name}`;
@@ -38,7 +44,8 @@ export function writeAtomically(
 			fs.closeSync(fd);
 		}
 		fs.renameSync(temporary, path);
-		syncDirectory(fs, directory);
+		if (unsynced) unsynced.set(directory, path);
+		else syncDirectory(fs, directory);
 	} catch (error) {
 		try {
 			removeIfThere(fs, temporary);
@@ -49,11 +56,29 @@ export function writeAtomically(
 	}
 }
 
-/** Removes the file at path for good; none is fine. */
-export function removeFile(fs: FileSystem, path: string): void {
+/** Makes the names of files that were written or removed survive a power cut: one fsync a directory. */
+export function syncNames(fs: FileSystem, unsynced: Unsynced): void {
+	for (const [directory, path] of unsynced) {
+		try {
+			syncDirectory(fs, directory);
+		} catch (error) {
+			throw asAgentError(error, path, "written");
+		}
+		unsynced.delete(directory);
+	}
+}
+
+/** Removes the file at path for good; none is fine. `unsynced` as for writeAtomically(). */
+export function removeFile(
+	fs: FileSystem,
+	path: string,
+	unsynced?: Unsynced,
+): void {
+	const { directory } = split(path);
 	try {
 		removeIfThere(fs, path);
-		syncDirectory(fs, split(path).directory);
+		if (unsynced) unsynced.set(directory, path);
+		else syncDirectory(fs, directory);
 	} catch (error) {
 		throw asAgentError(error, path, "removed");
 	}

@@ -14,7 +14,13 @@ import { paths } from "../paths.js";
 import { type BatchStep, batchLine, unfitWord } from "../plan/ip-batch.js";
 import { quote } from "../quote.js";
 import type { FileSystem, System } from "../system.js";
-import { ensureDirectory, removeFile, writeAtomically } from "./atomic.js";
+import {
+	ensureDirectory,
+	removeFile,
+	syncNames,
+	type Unsynced,
+	writeAtomically,
+} from "./atomic.js";
 
 /** What executing steps needs and leaves behind. */
 export interface Execution {
@@ -35,6 +41,7 @@ const executors: {
 	[Kind in Step["kind"]]: (
 		steps: Extract<Step, { kind: Kind }>[],
 		execution: Execution,
+		unsynced: Unsynced,
 	) => Promise<Finding[]>;
 } = {
 	write: each(write),
@@ -50,15 +57,38 @@ const executors: {
 };
 
 /**
- * Does the steps in order. Neighbouring kernel steps become one `ip -batch`. A command that fails
- * is a finding, and the state decides what it is worth; a file that cannot be written throws.
+ * Does the steps in order. Neighbouring kernel steps become one `ip -batch`; of neighbouring file steps the names
+ * are made durable together, before anything goes by them: the journal undoes any of them without the others. A command
+ * that fails is a finding, and the state decides what it is worth; a file that cannot be written throws.
  */
 export async function execute(
 	steps: Step[],
 	execution: Execution,
 ): Promise<Finding[]> {
+	const { fs } = execution.system;
+	const unsynced: Unsynced = new Map();
+	try {
+		const findings = await executeGroups(steps, execution, unsynced);
+		syncNames(fs, unsynced);
+		return findings;
+	} catch (error) {
+		try {
+			syncNames(fs, unsynced);
+		} catch {
+			// The first error is the one that says what is wrong; whoever undoes it syncs what it writes.
+		}
+		throw error;
+	}
+}
+
+async function executeGroups(
+	steps: Step[],
+	execution: Execution,
+	unsynced: Unsynced,
+): Promise<Finding[]> {
 	const findings: Finding[] = [];
 	for (const group of groupSteps(steps)) {
+		if (!group.every(isOfFile)) syncNames(execution.system.fs, unsynced);
 		const signal = execution.system.stopSignal();
 		if (signal !== undefined && !execution.force) {
 			throw new AgentError(
@@ -73,12 +103,17 @@ export async function execute(
 		const executor = executors[(group[0] as Step).kind] as (
 			steps: Step[],
 			execution: Execution,
+			unsynced: Unsynced,
 		) => Promise<Finding[]>;
-		findings.push(...(await executor(group, execution)));
+		findings.push(...(await executor(group, execution, unsynced)));
 		const ms = execution.system.clock.nowMs() - start;
 		for (const entry of noted) entry.ms = ms / noted.length;
 	}
 	return findings;
+}
+
+function isOfFile({ kind }: Step): boolean {
+	return kind === "write" || kind === "remove";
 }
 
 function isBatch(step: Step): step is BatchStep {
@@ -101,11 +136,20 @@ function groupSteps(steps: Step[]): Step[][] {
 }
 
 function each<S extends Step>(
-	run: (step: S, execution: Execution) => Promise<Finding[]>,
+	run: (
+		step: S,
+		execution: Execution,
+		unsynced: Unsynced,
+	) => Promise<Finding[]>,
 ) {
-	return async (steps: S[], execution: Execution): Promise<Finding[]> => {
+	return async (
+		steps: S[],
+		execution: Execution,
+		unsynced: Unsynced,
+	): Promise<Finding[]> => {
 		const findings: Finding[] = [];
-		for (const step of steps) findings.push(...(await run(step, execution)));
+		for (const step of steps)
+			findings.push(...(await run(step, execution, unsynced)));
 		return findings;
 	};
 }
@@ -113,25 +157,29 @@ function each<S extends Step>(
 async function write(
 	step: WriteStep,
 	execution: Execution,
+	unsynced: Unsynced,
 ): Promise<Finding[]> {
 	refuseChanged(step, execution);
 	if (step.keepCopy && step.before) keepCopy(step.path, step.before, execution);
 	const owner = step.owner ?? step.before;
-	writeAtomically(execution.system.fs, step.path, {
-		content: step.content,
-		mode: step.mode,
-		owner,
-	});
+	const { content, mode } = step;
+	writeAtomically(
+		execution.system.fs,
+		step.path,
+		{ content, mode, owner },
+		unsynced,
+	);
 	return [];
 }
 
 async function remove(
 	step: RemoveStep,
 	execution: Execution,
+	unsynced: Unsynced,
 ): Promise<Finding[]> {
 	refuseChanged(step, execution);
 	if (step.keepCopy) keepCopy(step.path, step.before, execution);
-	removeFile(execution.system.fs, step.path);
+	removeFile(execution.system.fs, step.path, unsynced);
 	return [];
 }
 

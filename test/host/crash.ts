@@ -58,6 +58,7 @@ interface States {
 const losses: Loss[] = [
 	{ bytes: "lost", entries: "lost" },
 	{ bytes: "lost", entries: "kept" },
+	{ bytes: "lost", entries: "some" },
 	{ bytes: "kept", entries: "lost" },
 	{ bytes: "kept", entries: "kept" },
 ];

@@ -14,10 +14,13 @@ export interface FileOnDisk extends Attributes {
 	content: string;
 }
 
-/** What a power cut takes: bytes of files, names in directories, each as far as it was not fsynced. */
+/**
+ * What a power cut takes: bytes of files, names in directories, each as far as it was not fsynced. `some` names: every
+ * other one of a directory, as nothing says in which order they reach the disk.
+ */
 export interface Loss {
 	bytes: "lost" | "kept";
-	entries: "lost" | "kept";
+	entries: "lost" | "some" | "kept";
 }
 
 export type Memory = ReturnType<typeof createFsFromVolume>;
@@ -69,6 +72,19 @@ export function labelOf(path: string, by: "directory" | "policy"): string {
 		path.startsWith(`${one}/`),
 	);
 	return types[directory ?? ""] ?? "default_t";
+}
+
+type Names = Map<string, number | undefined>;
+
+/** One name from the one directory, the next from the other. */
+function everyOther(one: Names, other: Names): Names {
+	const names = [...new Set([...one.keys(), ...other.keys()])].sort();
+	return new Map(
+		names.flatMap((name, at) => {
+			const from = at % 2 === 0 ? one : other;
+			return from.has(name) ? [[name, from.get(name)]] : [];
+		}),
+	);
 }
 
 /** A memfs volume that knows owners, and what of it would survive a power cut. */
@@ -167,8 +183,14 @@ export function createDisk(): Disk {
 		});
 		const files =
 			bytes === "lost" ? image.files : new Map([...image.files, ...now.files]);
-		const directories =
-			entries === "lost" ? image.directories : now.directories;
+		if (entries === "lost") return { files, directories: image.directories };
+		if (entries === "kept") return { files, directories: now.directories };
+		const directories = new Map(
+			[...now.directories].map(([path, names]) => [
+				path,
+				everyOther(names, image.directories.get(path) ?? new Map()),
+			]),
+		);
 		return { files, directories };
 	}
 

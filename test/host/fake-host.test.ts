@@ -73,6 +73,21 @@ test("what was not fsynced is lost with the power: bytes and names, each for its
 	expect(texts("lost", "lost")).toBe("new");
 });
 
+test("of names that were not fsynced some may be lost, and others not", () => {
+	const disk = createDisk();
+	for (const name of ["a", "b", "c"]) disk.write(`/etc/${name}`, "old");
+	disk.syncAll();
+	for (const name of ["a", "b", "c"]) {
+		disk.write("/etc/.new", "new");
+		disk.synced("/etc/.new");
+		disk.fs.renameSync("/etc/.new", `/etc/${name}`);
+	}
+	disk.lose({ bytes: "lost", entries: "some" });
+	const texts = ["a", "b", "c"].map((name) => disk.read(`/etc/${name}`));
+	expect(texts.map((one) => one?.content)).toEqual(["new", "old", "new"]);
+	expect(disk.list("/etc")).toEqual(["/etc/a", "/etc/b", "/etc/c"]);
+});
+
 test("an agent that stops dead does nothing more, and frees the lock", async () => {
 	const eni = { name: "eth1", addresses: ["10.0.1.62", "10.0.1.63"] };
 	const model = await createFakeHost({ enis: [eni] });

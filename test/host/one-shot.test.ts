@@ -51,6 +51,29 @@ test("a new NIC in the primary's subnet gets addresses, rules and a table, and m
 	expect(linkText(host, "eth0")).toBe(primary);
 });
 
+test("the files of a NIC survive a power cut before anything goes by them, by one fsync of their directory", async () => {
+	const host = await createFakeHost({ enis: [shared] });
+	host.operations.reset();
+	await run(host, "configure", "eth1");
+	const done = host.operations
+		.list()
+		.map(({ kind, target }) => `${kind} ${target}`);
+	const first = done.findIndex((one) => one.startsWith(`rename ${scripts}/`));
+	const ifup = done.indexOf("command ifup eth1");
+	const between = done.slice(first, ifup);
+	const files = ["ifcfg", "route", "rule"].map((name) => `${name}-eth1`);
+	for (const name of files)
+		expect(between).toContain(
+			`rename ${scripts}/.eni-configure-${name} -> ${scripts}/${name}`,
+		);
+	expect(between.filter((one) => one === `fsync ${scripts}`)).toHaveLength(1);
+	const last = Math.max(
+		...between.map((one, at) => (one.startsWith("rename ") ? at : -1)),
+	);
+	expect(between.indexOf(`fsync ${scripts}`)).toBeGreaterThan(last);
+	expect(between.indexOf("fsync /etc")).toBeGreaterThan(last);
+});
+
 test("a new NIC in a subnet of its own keeps the kernel's route to it", async () => {
 	const host = await createFakeHost({ enis: [apart] });
 	expect((await run(host, "configure", "eth1")).outcome).toBe("applied");
