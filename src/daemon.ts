@@ -4,6 +4,7 @@ import { describeChanges } from "./daemon/changes.js";
 import { openCloud } from "./daemon/cloud.js";
 import { conditionsOf, patienceMs } from "./daemon/conditions.js";
 import {
+	type Drift,
 	type DriftRecord,
 	describeFights,
 	findDrift,
@@ -28,6 +29,7 @@ import { createTriggers } from "./daemon/triggers.js";
 import { createEcho, createVoice } from "./daemon/voice.js";
 import { defaultRoutes } from "./desire/candidate.js";
 import { AgentError, isAgentError, messageOf } from "./errors.js";
+import { exists } from "./files.js";
 import type {
 	CloudView,
 	DaemonStatus,
@@ -38,6 +40,7 @@ import type {
 } from "./model.js";
 import { whatToAsk } from "./observe/observe.js";
 import { observeProcess } from "./observe/process-start.js";
+import { paths } from "./paths.js";
 import type { Prepared } from "./prepared.js";
 import { reconcile } from "./reconcile.js";
 import type { Report } from "./report.js";
@@ -338,7 +341,10 @@ async function watch(
 	function digest(report: Report, prepared: Prepared, ms: number): void {
 		const now = clock.nowMs();
 		verdicts = prepared.desired.verdicts;
-		const drifted = repairedDrift(report, findDrift(prepared));
+		// One that is unbound goes down first: what a pass sees in between, and cannot put right, is no drift.
+		const isThere = ({ link }: Drift) =>
+			link === undefined || exists(system.fs, `${paths.sysClassNet}/${link}`);
+		const drifted = repairedDrift(report, findDrift(prepared)).filter(isThere);
 		const changes = describeChanges(
 			report,
 			prepared,

@@ -67,6 +67,30 @@ describe("a NIC that is unbound", () => {
 		expect(order[2]).toMatch(/ifcfg-eth1$/);
 	});
 
+	test("goes down before it goes, and that is no drift", async () => {
+		const host = await createFakeHost({ enis: [eth1, eth2] });
+		let isGoing = false;
+		host.operations.setFaults(({ kind, target }) => {
+			// The daemon has seen it down, and is about to put that right.
+			if (isGoing && kind === "ip" && /^link set /.test(target)) {
+				isGoing = false;
+				host.unplug("eth1");
+			}
+			return undefined;
+		});
+		const daemon = await startDaemon(host);
+		await daemon.sleep(5);
+		daemon.forget();
+		isGoing = true;
+		await host.type("ip link set dev eth1 down");
+		await daemon.until(() => !isGoing);
+		await daemon.until(() => ours(host).length === 3);
+		await daemon.sleep(5);
+		expect(daemon.status().drift).toEqual([]);
+		expect(daemon.log().join("\n")).not.toContain("put right");
+		expect(daemon.log().join("\n")).toMatch(/eth1: removed .*: unplugged/);
+	});
+
 	test("does not cost another NIC anything", async () => {
 		const host = await createFakeHost({ enis: [eth1, eth2] });
 		const daemon = await startDaemon(host);
