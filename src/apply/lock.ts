@@ -45,8 +45,8 @@ export async function acquireDaemonLock(system: System): Promise<Lock> {
 
 // No exit code of flock's or ip's.
 const busyCode = 75;
-// `ip` writes each line by itself, and each would wake Node: the shell gathers them.
-const lockThenRun = `flock -n 3 || exit ${busyCode}; echo; said=$("$@"); code=$?; [ -z "$said" ] || printf '%s\\n' "$said"; exit $code`;
+// `ip` writes each line by itself, and each would wake Node: the shell gathers them. exec: bash before 5.1 would fork once more.
+const lockThenRun = `flock -n 3 || exit ${busyCode}; echo; said=$(exec "$@"); code=$?; [ -z "$said" ] || printf '%s\\n' "$said"; exit $code`;
 
 /**
  * Takes the lock where it is free, and runs a program once it is there, both by one child: for who has nothing else to

@@ -111,7 +111,7 @@ async function lockThenRun(
 	options: RunOptions,
 ): Promise<RunResult> {
 	const match = /^(flock -n 3) \|\| exit (\d+); echo; (.*)$/.exec(script);
-	const gathering = `said=$("$@"); code=$?; [ -z "$said" ] || printf '%s\\n' "$said"; exit $code`;
+	const gathering = `said=$(exec "$@"); code=$?; [ -z "$said" ] || printf '%s\\n' "$said"; exit $code`;
 	if (match?.[3] !== gathering)
 		throw new Error(`sh -c '${script}' is not modelled`);
 	const [, locking = "", code] = match;
