@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import type { DaemonStatus } from "../../src/model.js";
-import { type Daemon, startDaemon, until } from "./daemon";
+import { type Daemon, sleep, startDaemon, until } from "./daemon";
 import type { EniOptions, Sandbox, SandboxOptions } from "./sandbox";
 import { inSandbox, sameSubnet, shell } from "./scenario";
 
@@ -62,32 +62,13 @@ export async function startWatching(
 	args: string[] = [],
 ): Promise<Daemon> {
 	const daemon = await startDaemon(sandbox, args);
-	await passSince(sandbox, 0, "start", daemon.child.pid);
-	return daemon;
-}
-
-/** The status after a pass that began at `sinceMs` or later and was for this trigger, among others. */
-async function passSince(
-	sandbox: Sandbox,
-	sinceMs: number,
-	trigger: string,
-	pid?: number,
-): Promise<DaemonStatus> {
-	let status: DaemonStatus | undefined;
+	// By the time it is looked at there may have been another pass.
 	await until(
-		`a pass for ${trigger}`,
-		async () => {
-			status = await statusOf(sandbox);
-			return (
-				status !== undefined &&
-				(pid === undefined || status.pid === pid) &&
-				Date.parse(status.lastPass.at) >= sinceMs &&
-				status.lastPass.trigger.split(", ").includes(trigger)
-			);
-		},
+		"the first pass",
+		async () => (await statusOf(sandbox))?.pid === daemon.child.pid,
 		40_000,
 	);
-	return status as DaemonStatus;
+	return daemon;
 }
 
 /** What status.json says; undefined where there is none yet. */
@@ -105,9 +86,24 @@ export async function hangUp(
 	sandbox: Sandbox,
 	daemon: Daemon,
 ): Promise<DaemonStatus> {
-	const sinceMs = Date.now();
-	daemon.child.kill("SIGHUP");
-	return passSince(sandbox, sinceMs, "SIGHUP");
+	const limitMs = Date.now() + 40_000;
+	for (;;) {
+		const sinceMs = Date.now();
+		daemon.child.kill("SIGHUP");
+		// One for something else may follow at once, before its status has been seen: then it is asked for again.
+		while (Date.now() < sinceMs + 4000) {
+			const status = await statusOf(sandbox);
+			const { at = "", trigger = "" } = status?.lastPass ?? {};
+			const isIt =
+				Date.parse(at) >= sinceMs && trigger.split(", ").includes("SIGHUP");
+			if (status && isIt) return status;
+			await sleep(20);
+		}
+		if (Date.now() > limitMs)
+			throw new Error(
+				`no pass for SIGHUP within 40 s:\n${daemon.log().join("\n")}`,
+			);
+	}
 }
 
 /** Lines of the log since `from` that say something was changed or put right, without the program's name. */
