@@ -1,4 +1,4 @@
-import { renameSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { codePath, keptCode, scriptOf } from "./compiled-code.js";
 import { mainName } from "./main-name.js";
@@ -11,6 +11,7 @@ const file = `${__dirname}/${mainName}`;
 setFlagsFromString("--no-lazy");
 const script = scriptOf(file);
 setFlagsFromString("--lazy");
-const part = `${codePath(file)}.part`;
-writeFileSync(part, keptCode(script.createCachedData()), { mode: 0o644 });
-renameSync(part, codePath(file));
+// In place: half of it is not taken for all.
+writeFileSync(codePath(file), keptCode(script.createCachedData()), {
+	mode: 0o644,
+});
