@@ -61,7 +61,7 @@ export function differenceRows(
 		...words,
 		what: `${words.what}, ${at}`,
 		label: `${words.label}, ${at}`,
-		measured: `${ms(a[at])} against ${ms(b[at])}`,
+		measured: `${ms(a[at])} against ${ms(b[at])}${limitsMs.p95 === undefined ? ` (p95 ${ms(a.p95)}, ${ms(b.p95)})` : ""}`,
 		result: signed(a[at] - b[at]),
 		budget: `at most +${limit} ms`,
 		value: a[at] - b[at],

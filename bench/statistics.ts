@@ -1,4 +1,4 @@
-import { linearRegression, quantileSorted } from "simple-statistics";
+import { quantileSorted } from "simple-statistics";
 
 /** Middle and slow end of repeated measurements, in the unit they came in. */
 export interface Spread {
@@ -17,11 +17,27 @@ export function spreadOf(samples: readonly number[]): Spread {
 	};
 }
 
-/**
- * The exponent of growth between points of size and cost: 0 where the cost stays, 1 where it doubles with the size, 2
- * where it grows with its square. Fitted through the logarithms, so that both sizes and costs have to be above 0.
- */
-export function growthOf(points: readonly (readonly [number, number])[]) {
-	const logs = points.map(([size, cost]) => [Math.log(size), Math.log(cost)]);
-	return linearRegression(logs).m;
+/** How a cost grows with the size. */
+export interface Growth {
+	/** Cost of one more, from the first size to the last. */
+	slope: number;
+	/**
+	 * The last cost as a share of what the straight line through the first two has there: 1 where it grows with the size,
+	 * more where faster. What it costs whatever the size does not hide that.
+	 */
+	toLine: number;
+}
+
+/** How the cost grows over three points of size and cost, with ever larger sizes. */
+export function growthOf([first, middle, last]: readonly [
+	readonly [size: number, cost: number],
+	readonly [size: number, cost: number],
+	readonly [size: number, cost: number],
+]): Growth {
+	const between = (
+		[size, cost]: readonly [number, number],
+		[nextSize, nextCost]: readonly [number, number],
+	) => (nextCost - cost) / (nextSize - size);
+	const line = first[1] + between(first, middle) * (last[0] - first[0]);
+	return { slope: between(first, last), toLine: last[1] / line };
 }
