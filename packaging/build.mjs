@@ -224,7 +224,10 @@ function stage(staged, bundle, node) {
 	for (const name of ["README.md", "CHANGELOG.md"])
 		put(own(name), `${docs}/${name}`);
 	// Where README's links point.
-	for (const name of ["cloud-init/user-data.yaml", "release-checklist.md"])
+	for (const name of [
+		...["cloud-init/user-data.yaml", "release-checklist.md"],
+		...["benchmark.md", "benchmark.svg", "fleet.svg"],
+	])
 		put(own(`docs/${name}`), `${docs}/docs/${name}`);
 
 	const licences = "/usr/share/licenses/eni-configure";
