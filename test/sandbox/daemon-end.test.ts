@@ -166,7 +166,8 @@ describe("SIGKILL at random moments", () => {
 							if (random() < 0.4) await sleep(random() * 700);
 							else {
 								await untilJournal(s);
-								await sleep(random() * 250);
+								// A change takes tens of milliseconds, or some hundred, as the machine is.
+								await sleep(random() * (random() < 0.7 ? 15 : 250));
 							}
 							await daemon.stop("SIGKILL");
 							hits += 1;
