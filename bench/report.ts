@@ -26,7 +26,7 @@ const columns = [
 ] as const;
 
 const notMeasured =
-	"Not measured: CentOS's own network-scripts and its kernel 3.10 (the sandbox has stand-ins that obey what was measured of the real ones, 2 s an ARP probe included; what a real `ifup` takes otherwise may be more or less), a real ENI, KVM or any other virtual machine, a Tencent Cloud. A new link is a veth; the metadata service is one hop away and answers at once. Absolute times are this machine's; the budgets are ratios and differences within one run.";
+	"Not measured: CentOS's own network-scripts and its kernel 3.10 (the sandbox has stand-ins that obey what was measured of the real ones, 2 s an ARP probe included; what a real `ifup` takes otherwise may be more or less), a real ENI, KVM or any other virtual machine, a Tencent Cloud. A new link is a veth; the metadata service is one hop away and answers at once. At rest is between two looks: with one a minute, as is the default, the daemon takes some hundredths of a percent of a core, and V8 wakes in between for its garbage; figures in docs/benchmark.md, under Rest. Absolute times are this machine's; the budgets are ratios and differences within one run.";
 
 /** `over budget`, or what is left out. */
 function verdict(row: Row): string {
