@@ -114,8 +114,8 @@ function rowsOf(
 			what: `${what}, ${name}: time`,
 			against,
 			label: `growth by ${one}: ${what}`,
-			measured: `${of("median")} (p95 ${of("p95")})`,
-			result: `${times(toLine)} of the line; slope ${slope.toFixed(1)} ms an ${one}`,
+			measured: `${of("median")} (p95 ${of("p95")}): slope ${slope.toFixed(1)} ms an ${one}`,
+			result: `${times(toLine)} of the line`,
 			budget: `at most ${timeLimit}x`,
 			value: rounded(toLine),
 			limit: timeLimit,
@@ -128,6 +128,7 @@ function rowsOf(
 		requests: measured.map(({ first }) => first.requests),
 		fsyncs: measured.map(({ first }) => first.fsyncs),
 	};
+	const series = Object.values(counts).map((costs) => costs.join(", "));
 	const growths = Object.values(counts).map(growth);
 	const all = (textOf: (one: Growth) => string) =>
 		growths.map(textOf).join(", ");
@@ -138,10 +139,8 @@ function rowsOf(
 			what: `first configure, ${name}: ${Object.keys(counts).join(", ")}`,
 			against,
 			label: `growth by ${one}: counts`,
-			measured: Object.values(counts)
-				.map((costs) => costs.join(", "))
-				.join("; "),
-			result: `${all(({ toLine }) => times(toLine))} of the line; slopes ${all(({ slope }) => String(rounded(slope)))} an ${one}`,
+			measured: `${series.join("; ")}: slopes ${all(({ slope }) => String(rounded(slope)))} an ${one}`,
+			result: `${all(({ toLine }) => times(toLine))} of the line`,
 			budget: `at most ${countLimit}x`,
 			value: rounded(Math.max(...growths.map(({ toLine }) => toLine))),
 			limit: countLimit,
