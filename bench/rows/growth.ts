@@ -114,7 +114,7 @@ function rowsOf(
 			what: `${what}, ${name}: time`,
 			against,
 			label: `growth by ${one}: ${what}`,
-			measured: `${of("median")} (p95 ${of("p95")}): slope ${slope.toFixed(1)} ms an ${one}`,
+			measured: `${of("median")} (p95 ${of("p95")}): slope ${slope.toFixed(1).replace(/^-0\.0$/, "0.0")} ms an ${one}`,
 			result: `${times(toLine)} of the line`,
 			budget: `at most ${timeLimit}x`,
 			value: rounded(toLine),
