@@ -45,7 +45,7 @@ export async function acquireDaemonLock(system: System): Promise<Lock> {
 
 // No exit code of flock's or ip's.
 const busyCode = 75;
-// `ip` writes each line by itself, and each would wake Node: the shell gathers them. exec: bash before 5.1 would fork once more.
+// `ip` writes each line by itself, and each would wake Node: the shell gathers them. exec: a bash of an older age may fork once more.
 const lockThenRun = `flock -n 3 || exit ${busyCode}; echo; said=$(exec "$@"); code=$?; [ -z "$said" ] || printf '%s\\n' "$said"; exit $code`;
 
 /**
