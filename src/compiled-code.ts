@@ -9,8 +9,7 @@ export type Module = (require: NodeJS.Require, __dirname: string) => void;
  * V8 looks at its own version and flags, and at the length of the text, and else compiles it all the same.
  */
 export function scriptOf(file: string, code?: Buffer): Script {
-	// The build writes ASCII.
-	const text = readFileSync(file, "latin1");
+	const text = readFileSync(file, "utf8");
 	return new Script(`(function (require, __dirname) { ${text}\n})`, {
 		filename: file,
 		...(code === undefined ? {} : { cachedData: code }),

@@ -1,17 +1,11 @@
 import { execFileSync } from "node:child_process";
-import {
-	cpSync,
-	mkdtempSync,
-	readdirSync,
-	readFileSync,
-	rmSync,
-} from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { version } from "../../package.json";
-import { agentBundle } from "./paths";
+import { agentBundle, mainOf } from "./paths";
 import { inSandbox, sameSubnet } from "./scenario";
 
 /** A copy of dist/ with the code that Node has compiled of it, as an installation leaves it. */
@@ -20,13 +14,10 @@ function install() {
 	onTestFinished(() => rmSync(folder, { recursive: true }));
 	cpSync(dirname(agentBundle), folder, { recursive: true });
 	execFileSync(process.execPath, [join(folder, "compile.cjs")]);
-	const [name = ""] = readdirSync(folder).filter((one) =>
-		/^main-\w+\.cjs$/.test(one),
-	);
 	const bundle = join(folder, basename(agentBundle));
 	const said = () =>
 		execFileSync(process.execPath, [bundle, "--version"], { encoding: "utf8" });
-	return { bundle, main: join(folder, name), said };
+	return { bundle, main: join(folder, mainOf(folder)), said };
 }
 
 test("the code that was compiled is gone by, and none that is damaged", async () => {

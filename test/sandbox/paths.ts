@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 /**
@@ -9,6 +9,16 @@ export const root = findRoot(__dirname);
 export const sandboxFolder = join(root, "test/sandbox");
 export const programsFolder = join(root, ".build/sandbox");
 export const agentBundle = join(root, "dist/eni-configure.cjs");
+
+/** The name of what the entry of a bundle starts, in the bundle's folder. */
+export function mainOf(folder: string): string {
+	const [name, ...more] = readdirSync(folder).filter((one) =>
+		/^main-\w+\.cjs$/.test(one),
+	);
+	if (name === undefined || more.length > 0)
+		throw new Error(`expected one main-*.cjs in ${folder}`);
+	return name;
+}
 
 function findRoot(from: string): string {
 	if (existsSync(join(from, "test/sandbox/holder.sh"))) return from;

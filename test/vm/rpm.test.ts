@@ -17,6 +17,7 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { licencesOf } from "../../packaging/licences.mjs";
 import { mark } from "../../src/marker.js";
+import { mainOf } from "../sandbox/paths";
 import {
 	buildPackages,
 	requirePrograms,
@@ -335,16 +336,6 @@ describe.each(targets)("the %s package", (target) => {
 		}
 	});
 });
-
-/** The name of what the entry starts. */
-function mainOf(place: string): string {
-	const [name, ...more] = readdirSync(place).filter((one) =>
-		/^main-\w+\.cjs$/.test(one),
-	);
-	if (name === undefined || more.length > 0)
-		throw new Error(`${more.length + 1} files main-*.cjs in ${place}`);
-	return name;
-}
 
 function version(): string {
 	return JSON.parse(read("package.json")).version;
