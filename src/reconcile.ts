@@ -1,5 +1,6 @@
 import { guardTargets } from "./apply/atomic.js";
-import { chooseCopies, type Execution } from "./apply/execute.js";
+import type { Execution } from "./apply/execute.js";
+import { chooseCopies } from "./apply/file-steps.js";
 import { hasJournal, newJournalId } from "./apply/journal.js";
 import { acquireLock, type Lock } from "./apply/lock.js";
 import { recover } from "./apply/recover.js";

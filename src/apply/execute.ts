@@ -1,26 +1,11 @@
 import { AgentError } from "../errors.js";
-import { listDirectory, readFile } from "../files.js";
-import type {
-	Backup,
-	FileState,
-	Finding,
-	RemoveStep,
-	RunStep,
-	Step,
-	WriteStep,
-} from "../model.js";
+import type { Backup, Finding, RunStep, Step } from "../model.js";
 import { sysctlPath } from "../observe/kernel.js";
-import { paths } from "../paths.js";
 import { type BatchStep, batchLine, unfitWord } from "../plan/ip-batch.js";
 import { quote } from "../quote.js";
-import type { FileSystem, System } from "../system.js";
-import {
-	ensureDirectory,
-	removeFile,
-	syncNames,
-	type Unsynced,
-	writeAtomically,
-} from "./atomic.js";
+import type { System } from "../system.js";
+import { syncNames, type Unsynced } from "./atomic.js";
+import { removeFileStep, writeFileStep } from "./file-steps.js";
 
 /** What executing steps needs and leaves behind. */
 export interface Execution {
@@ -44,8 +29,8 @@ const executors: {
 		unsynced: Unsynced,
 	) => Promise<Finding[]>;
 } = {
-	write: each(write),
-	remove: each(remove),
+	write: each(writeFileStep),
+	remove: each(removeFileStep),
 	sysctl: each(async (step, { system }) =>
 		writeSysctl(system, step.key, step.value, step.link),
 	),
@@ -152,92 +137,6 @@ function each<S extends Step>(
 			findings.push(...(await run(step, execution, unsynced)));
 		return findings;
 	};
-}
-
-async function write(
-	step: WriteStep,
-	execution: Execution,
-	unsynced: Unsynced,
-): Promise<Finding[]> {
-	refuseChanged(step, execution);
-	if (step.keepCopy && step.before) keepCopy(step.path, step.before, execution);
-	const owner = step.owner ?? step.before;
-	const { content, mode } = step;
-	writeAtomically(
-		execution.system.fs,
-		step.path,
-		{ content, mode, owner },
-		unsynced,
-	);
-	return [];
-}
-
-async function remove(
-	step: RemoveStep,
-	execution: Execution,
-	unsynced: Unsynced,
-): Promise<Finding[]> {
-	refuseChanged(step, execution);
-	if (step.keepCopy) keepCopy(step.path, step.before, execution);
-	removeFile(execution.system.fs, step.path, unsynced);
-	return [];
-}
-
-// Somebody saved the file between our look and now: what they wrote is not ours to replace.
-function refuseChanged(
-	{ path, before }: WriteStep | RemoveStep,
-	{ system, force }: Execution,
-): void {
-	if (force) return;
-	if (readFile(system.fs, path)?.content !== before?.content) {
-		throw new AgentError(
-			"refused",
-			`${path} was changed by somebody else meanwhile: run it again`,
-		);
-	}
-}
-
-function keepCopy(
-	path: string,
-	before: FileState,
-	{ system, backups, copies }: Execution,
-): void {
-	const copy = copies[path];
-	if (copy === undefined)
-		throw new AgentError("internal", `no place for a copy of ${path}`);
-	ensureDirectory(system.fs, paths.backups, 0o700);
-	writeAtomically(system.fs, `${paths.backups}/${copy}`, {
-		content: before.content,
-		mode: before.mode,
-		owner: before,
-	});
-	const { mode, uid, gid } = before;
-	backups.push({ path, copy, mode, uid, gid });
-	system.log(
-		"info",
-		`${path} was not ours: a copy is in ${paths.backups}/${copy}`,
-	);
-}
-
-/** Free names in backup/ for the copies that steps are going to make, by the path of the file. */
-export function chooseCopies(
-	fs: FileSystem,
-	steps: Step[],
-): Record<string, string> {
-	const taken = listDirectory(fs, paths.backups);
-	const copies: Record<string, string> = {};
-	for (const step of steps) {
-		const isKept =
-			(step.kind === "write" || step.kind === "remove") && step.keepCopy;
-		if (!isKept || step.before === undefined) continue;
-		const base = step.path.split("/").at(-1) ?? "file";
-		let copy = base;
-		for (let number = 2; taken.includes(copy); number += 1)
-			copy = `${base}.${number}`;
-		taken.push(copy);
-		copies[step.path] = copy;
-	}
-	return copies;
 }
 
 /** Sets a sysctl of the running kernel; whether it holds is verify's to see. */
